@@ -1,0 +1,173 @@
+"""Types and bounds of params.yaml: one frozen model per stage, a typo fails before any work."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen section of params.yaml that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cohort(Section):
+    """Phantom inputs: how many patients and public faces, and how they are distributed."""
+
+    num_patients: Count
+    num_public: Count
+    image_size_px: Annotated[int, Field(ge=64)]
+    seed: int
+
+
+class Ingest(Section):
+    """Checks and alignment of photographs, for patients and the public alike."""
+
+    detector: Literal["aligned", "dlib", "insightface"]
+    detector_path: str = ""
+    image_size_px: Annotated[int, Field(ge=64)]
+    min_size_px: Count
+    max_megapixels: Annotated[float, Field(gt=0)]
+    max_aspect: Annotated[float, Field(ge=1)]
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
+    shard_rows: Count
+
+
+class IngestPatients(Ingest):
+    """Patients' photos with their record table."""
+
+    held_out_share: Share
+    glob: str = "photos/**/*"
+    records: str = "records.csv"
+
+
+class IngestPublic(Ingest):
+    """Public faces, split into donors, threshold calibration and the floor of Table 1."""
+
+    calibration_share: Share
+    floor_share: Share
+    glob: str = "photos/**/*"
+
+
+class ProfileCohort(Section):
+    """The patients' statistics that may be published."""
+
+    age_edges: tuple[int, ...]
+    min_cell: Count
+    attributes: Literal["records", "estimated"]
+
+
+class Generator(Section):
+    """Which pretrained pipeline, IP-Adapter and precision the generation uses."""
+
+    path: str
+    ip_adapter: str
+    sha256: dict[str, str] = {}
+
+
+class TrainLora(Section):
+    """Step 1: LoRA fine-tuning of the generator on the patients."""
+
+    rank: Count
+    alpha: Annotated[float, Field(gt=0)]
+    targets: Literal["attention", "attention+convolutions"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    betas: tuple[float, float]
+    weight_decay: Annotated[float, Field(ge=0)]
+    max_grad_norm: Annotated[float, Field(gt=0)]
+    batch_size: Count
+    gradient_accumulation: Count = 1
+    epochs: Count
+    warmup_steps: Annotated[int, Field(ge=0)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    precision: Literal["fp32", "bf16", "fp16"]
+    checkpoint_every: Count
+    grid_every: Annotated[int, Field(ge=0)]
+    seed: int
+
+
+class PlanSampling(Section):
+    """Step 2 on paper: how many images of which arm, with which injection weights."""
+
+    num_images: Count
+    num_direct: Annotated[int, Field(ge=0)]
+    num_random: Annotated[int, Field(ge=0)]
+    over_generation: Annotated[float, Field(ge=1)]
+    injection_weight: tuple[Share, Share]
+    max_donor_uses: Annotated[int, Field(ge=0)]
+    seed: int
+
+
+class Sample(Section):
+    """Step 2: how the plan is executed."""
+
+    num_inference_steps: Count
+    guidance_scale: Annotated[float, Field(ge=1)]
+    batch_size: Count
+    shard_rows: Count
+    precision: Literal["fp32", "bf16", "fp16"]
+
+
+class ScreenIdentity(Section):
+    """Step 3: the identity screen and Table 1."""
+
+    recognisers: dict[str, str]
+    fpir: Annotated[float, Field(gt=0, le=0.01)]
+    block_rows: Count
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Select(Section):
+    """Exact quotas from what survived the screen, and Table 2."""
+
+    num_images: Count
+    max_shortfall: Share
+    bootstrap: Count
+    seed: int
+
+
+class Report(Section):
+    """What the report page may show."""
+
+    show_patients: bool
+    title: str
+
+
+class Attributes(Section):
+    """Where DeepFace finds its age and gender networks."""
+
+    deepface_home: str
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    profile: Literal["phantom", "photos", "paper"]
+    cohort: Cohort | None = None
+    attributes: Attributes
+    generator: Generator
+    ingest_patients: IngestPatients
+    ingest_public: IngestPublic
+    profile_cohort: ProfileCohort
+    train_lora: TrainLora
+    plan_sampling: PlanSampling
+    sample: Sample
+    screen_identity: ScreenIdentity
+    select: Select
+    report: Report
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml; raises ValueError that names each dotted field and its bound."""
+    if not path.exists():
+        raise ValueError(f"{path}: not found; copy one of profiles/*.yaml there")
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_text()))
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg'].lower()}" for item in error.errors()]
+        raise ValueError(f"{path}: " + "; ".join(lines)) from None
