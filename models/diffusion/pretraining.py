@@ -121,9 +121,12 @@ def train_generator(
     ema_decay: float,
     seed: int,
     checkpoint: Path,
+    checkpoint_every: int = 100,
+    total_steps: int | None = None,
 ) -> None:
     """Train UNet, text encoder and IP-Adapter together by plain v-MSE; the modules end with their EMA weights.
 
+    `total_steps` is the length of the learning rate's decay where only a first part is trained.
     Plain rather than min-SNR weighting: identity is decided at high noise, which min-SNR hardly weighs.
     """
     modules = nn.ModuleDict({"unet": unet, "text": text_encoder, "injection": injection.float()})
@@ -153,11 +156,11 @@ def train_generator(
         loss.backward()
         nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = group["scale"] * learning_rate * cosine_rate(step, steps, warmup=200)
+            group["lr"] = group["scale"] * learning_rate * cosine_rate(step, total_steps or steps, warmup=200)
         optimizer.step()
         ema.update_parameters(modules)
         bar.set_postfix(v_mse=f"{loss.item():.4f}", refresh=False)
-        if (step + 1) % 100 == 0:
+        if (step + 1) % checkpoint_every == 0:
             save_checkpoint(checkpoint, step + 1, optimizer, modules=modules, ema=ema)
     injection.clear()
     with torch.no_grad():

@@ -1,5 +1,8 @@
 """The parts of the generator twin: the same classes as Stable Diffusion v1-5 with IP-Adapter, at small size."""
 
+import re
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -12,7 +15,6 @@ from diffusers import (
 )
 from diffusers.models.attention_processor import AttnProcessor2_0
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     CLIPImageProcessor,
     CLIPTextConfig,
@@ -49,28 +51,31 @@ def build_unet(latent_size: int) -> UNet2DConditionModel:
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """Return CLIP's tokenizer with a byte-pair vocabulary learnt from the prompts, most words one token."""
-    special = ["<|startoftext|>", "<|endoftext|>"]
-    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    trained.normalizer = normalizers.Lowercase()
-    trained.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, end_of_word_suffix="</w>", special_tokens=special, show_progress=False,
-        initial_alphabet=[chr(c) for c in range(33, 127) if not chr(c).isupper()],
-    )  # fmt: skip
-    trained.train_from_iterator(all_prompts()[1:], trainer)
-    vocab: dict[str, int] = trained.get_vocab()
-    merges = [tuple(m) for m in _merges(trained)]
-    for letter in [chr(c) for c in range(33, 127) if not chr(c).isupper()]:
-        vocab.setdefault(letter, len(vocab))
-        vocab.setdefault(f"{letter}</w>", len(vocab))
+    """Return CLIP's tokenizer with a byte-pair vocabulary learnt from the prompts: each of their words one token."""
+    words = sorted(set(re.findall(r"\w+|[^\w\s]", " ".join(all_prompts()).lower())))
+    merges = _learn_merges(words)
+    letters = sorted(chr(c) for c in range(33, 127) if not chr(c).isupper())
+    tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{x}</w>" for x in letters)]
+    tokens += sorted({a + b for a, b in merges} - set(tokens))
+    vocab = {token: i for i, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=PROMPT_TOKENS)
 
 
-def _merges(tokenizer: Tokenizer) -> list[list[str]]:
-    import json
+def _learn_merges(words: list[str]) -> list[tuple[str, str]]:
+    """Return byte-pair merges (Sennrich et al. 2016) until every word is whole; ties go to the smaller pair.
 
-    return json.loads(tokenizer.to_str())["model"]["merges"]
+    The tokenizers library breaks ties by its hash seed, so that two trainings would number the words differently.
+    """
+    splits = [[*word[:-1], f"{word[-1]}</w>"] for word in words]
+    merges: list[tuple[str, str]] = []
+    while counts := Counter(pair for split in splits for pair in pairwise(split)):
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        for split in splits:
+            for i in range(len(split) - 2, -1, -1):
+                if i + 1 < len(split) and (split[i], split[i + 1]) == best:
+                    split[i : i + 2] = ["".join(best)]
+    return merges
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
