@@ -1,10 +1,10 @@
 """Types and bounds of params.yaml: one frozen model per stage, a typo fails before any work."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -144,10 +144,19 @@ class Attributes(Section):
     deepface_home: str
 
 
+class Inputs(Section):
+    """Folders that the first stages and the screen read: patients, public faces, recognisers."""
+
+    patients: str
+    public: str
+    recognisers: str
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
     profile: Literal["phantom", "photos", "paper"]
+    inputs: Inputs
     cohort: Cohort | None = None
     attributes: Attributes
     generator: Generator
@@ -160,6 +169,17 @@ class Params(Section):
     screen_identity: ScreenIdentity
     select: Select
     report: Report
+
+    @model_validator(mode="after")
+    def _recognisers_are_tracked(self) -> Self:
+        """DVC follows the folder of the recognisers, so a network outside it would change unnoticed."""
+        for name, path in self.screen_identity.recognisers.items():
+            if not Path(path).is_relative_to(self.inputs.recognisers):
+                raise ValueError(
+                    f"screen_identity.recognisers.{name}: {path!r} lies outside inputs.recognisers "
+                    f"({self.inputs.recognisers!r}); move the file there"
+                )
+        return self
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

@@ -1,0 +1,63 @@
+PYTHON ?= python3.11
+# Options for pip, such as the index of CPU-only PyTorch builds.
+PIP_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OPENCV := $(shell grep '^opencv-contrib-python-headless==' constraints.txt)
+
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check photos graph twins precommit clean distclean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make the virtual environment in .venv (about 2 GB)
+
+# OpenCV comes in four distributions that overwrite one another: the headless one is installed last.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps $(OPENCV)
+	@touch $@
+
+demo: $(STAMP) ## Run the pipeline on phantoms, then show the headline table
+	dvc repro
+	@mema table
+
+test: $(STAMP) ## Run the fast tests
+	python -m pytest -m "not slow and not e2e and not real"
+
+test-all: $(STAMP) ## Run every test that this machine can run
+	python -m pytest
+
+check: $(STAMP) ## Lint, types, import direction, and the graph
+	ruff check .
+	ruff format --check .
+	pyright
+	lint-imports
+	dvc repro --dry --allow-missing
+
+photos: $(STAMP) ## Run the pipeline on real photographs (needs MEMA_ASSETS)
+	python -m pytest -m real
+	python -m tasks.photos
+
+graph: $(STAMP) ## Print the graph of stages as it stands in the README
+	@dvc dag --md
+
+twins: $(STAMP) ## Train the twins again from public phantoms (hours; resumable)
+	dvc repro data/phantom/dvc.yaml
+
+precommit: $(STAMP) ## Check before each commit
+	pre-commit install
+
+clean: ## Remove unfinished work and caches of tools, keep every result
+	rm -rf .scratch .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+distclean: clean ## Remove the virtual environment too
+	rm -rf $(VENV)
