@@ -1,0 +1,28 @@
+"""MeMa from patient photos: learn the patients' signs, sample, screen identities, match the statistics, report."""
+
+from prefect import flow
+
+from flows.steps import bring_up_to_date
+
+STAGES = (
+    "ingest_patients",
+    "ingest_public",
+    "profile_cohort",
+    "train_lora",
+    "plan_sampling",
+    "sample",
+    "screen_identity",
+    "select",
+    "report",
+)
+
+
+@flow(name="synthesize")
+def synthesize() -> None:
+    """Bring every stage from the photos to the report up to date, in order."""
+    for stage in STAGES:
+        bring_up_to_date(stage)
+
+
+if __name__ == "__main__":
+    synthesize()
