@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -67,6 +68,8 @@ class Generator(Section):
 
     path: str
     ip_adapter: str
+    hub: str = ""
+    ip_adapter_hub: str = ""
     sha256: dict[str, str] = {}
 
 
@@ -189,5 +192,11 @@ def load(path: Path = Path("params.yaml")) -> Params:
     try:
         return Params.model_validate(yaml.safe_load(path.read_text()))
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg'].lower()}" for item in error.errors()]
+        lines = [_message(item) for item in error.errors()]
         raise ValueError(f"{path}: " + "; ".join(lines)) from None
+
+
+def _message(item: ErrorDetails) -> str:
+    """Return 'sample.num_imgs: extra inputs are not permitted', or a check's own words as they are."""
+    own = item.get("ctx", {}).get("error")
+    return str(own) if own else f"{'.'.join(map(str, item['loc']))}: {item['msg'].lower()}"
