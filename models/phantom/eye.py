@@ -44,20 +44,30 @@ def draw_iris(
     painter.fill(circle(2 * centre - spot, 0.10 * radius), (255, 255, 255), 0.35, blur=0.05 * radius, clip=clip)
 
 
-def draw_eye(painter: Painter, eye: Eye, person: Phantom, skin: np.ndarray, lash: np.ndarray) -> None:
-    """Paint one healthy eye between its lids."""
-    reach = np.array((0.75, 0.62), np.float32) * eye.width
-    part = painter.crop(eye.centre - reach, eye.centre + reach)
-    clip, w = part.mask(eye.contour, 0.006 * eye.width), eye.width
-    white = mix(SCLERA, (222, 208, 182), 0.75 * person.ageing(25)) + 6 * person.childhood
-    part.fill(eye.contour, np.minimum(white, 255), blur=0.008 * w)
+def draw_eyeball(
+    part: Painter, eye: Eye, white: Colour, colour: Colour, *, iris: np.ndarray | None = None, pupil: float = 0.42,
+    highlight: np.ndarray | None = None, shade: float = 0.62,
+) -> None:
+    """Paint sclera, caruncle and iris into the opening of the lids; `iris` moves the iris away from its place."""
+    w = eye.width
+    clip = part.mask(eye.contour, 0.006 * w)
+    part.fill(eye.contour, white, blur=0.008 * w)
     for corner in (eye.upper[0], eye.upper[-1]):
         part.glow(corner, (0.14 * w, 0.14 * w), (0.80, 0.66, 0.63), 0.75, clip=clip, multiply=True)
     inner = eye.upper[-1] if eye.nasal > 0 else eye.upper[0]
     part.glow(inner + (-eye.nasal * 0.03 * w, 0.01 * w), (0.045 * w, 0.05 * w), (214, 128, 120), 0.85, clip=clip)
-    draw_iris(part, eye.iris, eye.radius, iris_colour(person), clip, pupil=0.44 - 0.08 * person.ageing())
+    centre = eye.iris if iris is None else iris
+    draw_iris(part, centre, eye.radius, colour, clip, pupil=pupil, highlight=highlight)
     shadow = np.concatenate([eye.upper - (0, 0.06 * w), eye.upper[::-1] + (0, 0.075 * w)])
-    part.fill(shadow, (0.50, 0.45, 0.46), 0.62, blur=0.035 * w, clip=clip, multiply=True)
+    part.fill(shadow, (0.50, 0.45, 0.46), shade, blur=0.035 * w, clip=clip, multiply=True)
+
+
+def draw_eye(painter: Painter, eye: Eye, person: Phantom, skin: np.ndarray, lash: np.ndarray) -> None:
+    """Paint one healthy eye between its lids."""
+    reach = np.array((0.75, 0.62), np.float32) * eye.width
+    part = painter.crop(eye.centre - reach, eye.centre + reach)
+    white = mix(SCLERA, (222, 208, 182), 0.75 * person.ageing(25)) + 6 * person.childhood
+    draw_eyeball(part, eye, np.minimum(white, 255), iris_colour(person), pupil=0.44 - 0.08 * person.ageing())
     _draw_lids(part, eye, person, skin, lash)
 
 
