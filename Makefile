@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check photos graph twins precommit clean distclean
+.PHONY: help setup demo test test-slow check photos graph twins precommit clean distclean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,8 +33,8 @@ demo: $(STAMP) ## Run the pipeline on phantoms, then show the headline table
 test: $(STAMP) ## Run the fast tests
 	python -m pytest -m "not slow and not e2e and not real"
 
-test-all: $(STAMP) ## Run every test that this machine can run
-	python -m pytest
+test-slow: $(STAMP) ## Run the tests that `make test` leaves out; those marked real need MEMA_ASSETS
+	python -m pytest -m "slow or e2e or real"
 
 check: $(STAMP) ## Lint, types, import direction, and the graph
 	ruff check .

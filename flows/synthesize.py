@@ -1,4 +1,4 @@
-"""MeMa from patient photos: learn the patients' signs, sample, screen identities, match the statistics, report."""
+"""MeMa from patient photos: learn their signs, sample, screen identities, match the statistics, report."""
 
 from prefect import flow
 

@@ -81,7 +81,7 @@ def _reasons(changes: list[object]) -> Iterator[str]:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's environment, with this interpreter's `python` first: stage commands start with `python -m`."""
+    """The caller's environment, with this interpreter's `python` first, as stage commands expect."""
     here = str(Path(sys.executable).parent)
     return {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}", "DVC_NO_ANALYTICS": "1"}
 

@@ -1,0 +1,97 @@
+"""What a person does by hand: `mema doctor`, `mema status`, `mema table`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="MeMa: synthetic patient faces that leak no patient."
+)
+METRICS = Path("data/metrics")
+REPORT = Path("data/report/index.html")
+
+
+@app.callback()
+def main() -> None:
+    """Stop early, with a remedy, where this is no checkout of the project."""
+    if not Path("dvc.yaml").exists():
+        raise typer.BadParameter("no dvc.yaml here; run mema in the root of the checkout")
+
+
+@app.command()
+def doctor() -> None:
+    """Check the machine and the checkout; each line that fails says what to do."""
+    from tasks.doctor import examine
+
+    failed = False
+    for finding in examine():
+        mark = "ok  " if not finding.remedy else "FAIL" if finding.fatal else "note"
+        typer.echo(f"{mark}  {finding.what:12} {finding.found}")
+        if finding.remedy:
+            typer.echo(f"{'':19}-> {finding.remedy}")
+        failed |= mark == "FAIL"
+    raise typer.Exit(int(failed))
+
+
+@app.command()
+def status() -> None:
+    """Show each stage: up to date or why not, and how long it took; then the headline."""
+    from tasks import dvc, headline
+
+    stale = dvc.status()
+    for stage in dvc.stages():
+        timing = headline.read(Path(".scratch/timings") / f"{stage}.json")
+        took = _took(timing) if timing else ""
+        typer.echo(f"{'stale' if stage in stale else 'ok':6} {stage:16} {took}".rstrip())
+        for reason in stale.get(stage, []):
+            typer.echo(f"{'':7}{reason}")
+    others = [stage for stage in stale if stage not in dvc.stages()]
+    if others:
+        typer.echo(f"stale elsewhere: {', '.join(others)}")
+    table()
+
+
+@app.command()
+def table() -> None:
+    """Print Tables 1 and 2 beside the paper's, and where the report is."""
+    from tasks import headline, params
+
+    profile = params.load().profile
+    leakage, distribution = (headline.read(METRICS / f"{name}.json") for name in ("leakage", "distribution"))
+    if leakage:
+        columns = ("recogniser", *headline.ARMS, "paper direct", "paper injected")
+        _print(
+            f"Table 1, profile {profile}: share recognised as a patient [95 %]",
+            columns,
+            headline.leakage_rows(leakage),
+        )
+        kept, rejected = leakage["screened"]["kept"], leakage["screened"]["rejected"]
+        typer.echo(f"Screened: {kept} kept, {rejected} rejected.")
+    if distribution:
+        columns = ("attribute", "random", "guided", "paper random", "paper guided")
+        _print(
+            f"Table 2, profile {profile}: distance to the patients",
+            columns,
+            headline.distance_rows(distribution),
+        )
+    if profile != "paper":
+        typer.echo(
+            "The paper measured other people with other networks: compare the direction, not the digits."
+        )
+    typer.echo(f"Report: {REPORT.resolve()}" if REPORT.exists() else "No report yet: make demo")
+
+
+def _took(timing: dict[str, float]) -> str:
+    seconds, images = timing.get("seconds", 0.0), timing.get("images") or 0
+    return f"{seconds:7.1f} s" + (f" {images / seconds:9.1f} images/s" if images and seconds else "")
+
+
+def _print(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        grid.add_row(*row)
+    Console().print(grid)

@@ -1,0 +1,60 @@
+"""The headline figures beside the paper's, from the metrics files: Tables 1 and 2."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Tables 1 and 2 of the paper.
+PAPER_LEAKAGE = {
+    "sphereface": {"direct": 0.7345, "injected": 0.0162},
+    "arcface": {"direct": 0.7672, "injected": 0.0097},
+    "cosface": {"direct": 0.6534, "injected": 0.0124},
+    "average": {"direct": 0.7183, "injected": 0.0127},
+}
+PAPER_DISTANCE = {
+    "disease": {"random": 0.256, "guided": 0.003},
+    "age": {"random": 0.143, "guided": 0.002},
+    "gender": {"random": 0.157, "guided": 0.002},
+}
+ARMS = ("floor", "direct", "injected", "ceiling")
+Row = tuple[str, ...]
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return a metrics file, or None where its stage has not run."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def leakage_rows(leakage: dict[str, Any]) -> Iterator[Row]:
+    """Yield recogniser, then per arm 'rate [interval]', then the paper's direct and injected rates."""
+    for name, arms in [*leakage["recognisers"].items(), ("average", leakage["average"])]:
+        paper = PAPER_LEAKAGE.get(name, {})
+        printed = (percent(paper.get(arm)) for arm in ("direct", "injected"))
+        yield (name, *(rate(arms.get(arm)) for arm in ARMS), *printed)
+
+
+def distance_rows(distribution: dict[str, Any]) -> Iterator[Row]:
+    """Yield attribute, its random and guided distance, and the paper's."""
+    for name, paper in PAPER_DISTANCE.items():
+        ours = distribution["wasserstein"][name]
+        yield (name, *(decimal(ours[arm]) for arm in ("random", "guided")), *map(decimal, paper.values()))
+
+
+def rate(arm: dict[str, Any] | None) -> str:
+    """Return '4.3 % [2.1, 8.0]', or a dash for an arm that has no image."""
+    if not arm or not arm.get("n"):
+        return "-"
+    low, high = arm.get("ci95") or (None, None)
+    interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if low is not None and high is not None else ""
+    return f"{percent(arm['rate'])}{interval}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as percent, or a dash."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def decimal(distance: float | dict[str, float]) -> str:
+    """Return a distance with three decimals; a distance with its interval comes as {value, ci95}."""
+    return f"{distance['value'] if isinstance(distance, dict) else distance:.3f}"

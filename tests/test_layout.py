@@ -1,0 +1,65 @@
+"""One name per step, and no module that a stage uses escapes DVC's notice."""
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import grimp
+import pytest
+import yaml
+
+from flows.synthesize import STAGES
+from tasks.params import Params
+
+ROOT = Path(__file__).parents[1]
+GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# Bounds of parameters change no result: the values themselves are followed as params.
+NOT_FOLLOWED = {"tasks/params.py"}
+
+
+@cache
+def imports() -> grimp.ImportGraph:
+    return grimp.build_graph("tasks", "models", cache_dir=None)
+
+
+def file_of(module: str) -> str:
+    path = Path(*module.split("."))
+    return str(path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py"))
+
+
+def test_each_stage_has_a_module_and_a_section_of_its_name() -> None:
+    assert set(GRAPH) == set(STAGES)
+    assert [name for name in GRAPH if not (ROOT / f"tasks/{name}.py").exists()] == []
+    assert [name for name in GRAPH if name not in Params.model_fields] == []
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_a_stage_runs_its_module_and_follows_its_section(stage: str) -> None:
+    assert GRAPH[stage]["cmd"].split()[:3] == ["python", "-m", f"tasks.{stage}"]
+    assert stage in GRAPH[stage]["params"]
+    assert GRAPH[stage]["desc"]
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_a_stage_depends_on_every_module_that_it_imports(stage: str) -> None:
+    module = f"tasks.{stage}"
+    files = {file_of(name) for name in imports().find_upstream_modules(module) | {module}} - NOT_FOLLOWED
+    needed = {file for file in files if (ROOT / file).stat().st_size and not file.endswith("__init__.py")}
+    deps = [Path(dep) for dep in GRAPH[stage]["deps"]]
+    unseen = {file for file in needed if not any(Path(file).is_relative_to(dep) for dep in deps)}
+    assert unseen == set(), f"add to the deps of {stage} in dvc.yaml: {', '.join(sorted(unseen))}"
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_a_stage_takes_the_options_that_the_graph_passes(stage: str) -> None:
+    command = [sys.executable, "-m", f"tasks.{stage}", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    passed = [word for word in GRAPH[stage]["cmd"].split() if word.startswith("--")]
+    assert [option for option in passed if option not in done.stdout] == []
+
+
+def test_tests_mirror_the_tree() -> None:
+    folders = [path for path in (ROOT / "models").iterdir() if (path / "__init__.py").exists()]
+    assert [path.name for path in folders if not (ROOT / "tests/models" / path.name).is_dir()] == []
