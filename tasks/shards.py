@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,15 +190,21 @@ def map_shards(
     clear_scratch(stage, fingerprint)
 
 
-def write_shards(table: pa.Table, out: Path, *, shard_rows: int) -> None:
-    """Write a table that is already in memory as shards, in one rename; zero rows make one shard."""
+def write_parts(parts: Iterable[pa.Table], out: Path) -> None:
+    """Write tables as the shards of `out`, holding one at a time in memory, and put them there in one rename."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.with_name(f".{out.name}.writing")
     shutil.rmtree(folder, ignore_errors=True)
-    for index, start in enumerate(range(0, max(table.num_rows, 1), shard_rows)):
-        write_table(folder / _shard_name(index), table.slice(start, shard_rows))
+    for index, part in enumerate(parts):
+        write_table(folder / _shard_name(index), part)
     publish(folder, out)
     shutil.rmtree(folder)
+
+
+def write_shards(table: pa.Table, out: Path, *, shard_rows: int) -> None:
+    """Write a table that is already in memory as shards, in one rename; zero rows make one shard."""
+    starts = range(0, max(table.num_rows, 1), shard_rows)
+    write_parts((table.slice(start, shard_rows) for start in starts), out)
 
 
 @dataclass

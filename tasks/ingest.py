@@ -1,0 +1,195 @@
+"""What the ingest of patients and of the public share: listing, checking, aligning and publishing photos."""
+
+import hashlib
+import os
+import stat
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+import models.photos
+from models.diffusion.images import encode_png
+from models.photos.alignment import Aligner, load_aligner
+from models.photos.decoding import Limits, decode_photo
+from models.photos.duplicates import first_seen, near_duplicates, perceptual_hash
+from models.photos.rejection import Rejection
+from tasks import schemas, shards
+from tasks.params import Ingest
+
+CHECKED = pa.schema(
+    [
+        *(schemas.FACE.field(name) for name in ("image_id", "image", "file", "flags", "age", "gender")),
+        ("perceptual_hash", pa.uint64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+Estimator = Callable[[list[np.ndarray]], tuple[np.ndarray, list[str]]]
+MODELS = Path(next(iter(models.photos.__path__))).parent
+CODE = (MODELS / "photos", MODELS / "records.py", MODELS / "attributes/deepface.py", Path(__file__))
+
+
+def list_files(source: Path, pattern: str) -> dict[str, Path]:
+    """Return what the glob finds below `source`, folders left out, by name relative to it; links are not followed.
+
+    Names are NFC, so that those of a Mac match those of a table; bytes that are no UTF-8 are written \\xNN.
+    """
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        raise ValueError(f"glob: {pattern!r} leads out of the source folder; give a pattern below it")
+    if not source.is_dir():
+        raise ValueError(f"source: {source} is no folder; put the photos there, or set inputs in params.yaml")
+    found = (path for path in source.glob(pattern) if not stat.S_ISDIR(path.lstat().st_mode))
+    return {_name(path.relative_to(source)): path for path in sorted(found, key=os.fsencode)}
+
+
+def _name(path: Path) -> str:
+    return unicodedata.normalize("NFC", os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def read_photo(path: Path, max_bytes: int) -> bytes:
+    """Return a regular file's bytes; raises Rejection for links, devices, and files larger than any photo."""
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            raise Rejection("symbolic_link")
+        if not stat.S_ISREG(status.st_mode):
+            raise Rejection("not_a_file")
+        if status.st_size > max_bytes:
+            raise Rejection("file_too_large", f"{status.st_size} bytes, at most {max_bytes}")
+        return path.read_bytes()
+    except OSError as error:
+        raise Rejection("unreadable_file", type(error).__name__) from None
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Turns a slice of file names into checked rows: a face, or the reason why not."""
+
+    files: dict[str, Path]
+    limits: Limits
+    align: Aligner
+    estimate: Estimator | None = None
+
+    def __call__(self, part: pa.Table) -> pa.Table:
+        faces: list[np.ndarray] = []
+        rows = [self._examine(name, faces) for name in part["file"].to_pylist()]
+        if self.estimate and faces:
+            accepted = [row for row in rows if not row["reason"]]
+            for row, age, gender in zip(accepted, *self.estimate(faces), strict=True):
+                row["age"], row["gender"] = float(age), gender
+        return pa.Table.from_pylist(rows, schema=CHECKED)
+
+    def _examine(self, name: str, faces: list[np.ndarray]) -> dict:
+        try:
+            rgb, flags = decode_photo(read_photo(self.files[name], self.limits.max_bytes), self.limits)
+            aligned = self.align(rgb)
+        except Rejection as rejection:
+            return {"file": name, "reason": rejection.reason, "detail": rejection.detail}
+        faces.append(aligned.image)
+        return {
+            "file": name,
+            "image_id": schemas.image_id(aligned.image),
+            "image": encode_png(aligned.image),
+            "flags": flags + aligned.flags,
+            "perceptual_hash": perceptual_hash(aligned.image),
+            "reason": "",
+            "detail": "",
+        }
+
+
+def examine(
+    names: list[str],
+    files: dict[str, Path],
+    section: Ingest,
+    stage: str,
+    fingerprint: str,
+    estimate: Estimator | None,
+) -> Path:
+    """Check and align the named photos shard by shard; return the scratch folder of CHECKED tables."""
+    limits = Limits(section.min_size_px, section.max_megapixels, section.max_aspect)
+    align = load_aligner(section.detector, section.detector_path, section.image_size_px)
+    return shards.compute_shards(
+        pa.table({"file": pa.array(names, pa.string())}),
+        Examiner(files, limits, align, estimate),
+        shard_rows=section.shard_rows,
+        stage=stage,
+        fingerprint=fingerprint,
+        desc=stage,
+    )
+
+
+def kept_rows(folder: Path, max_bits: int) -> tuple[list[dict], list[dict]]:
+    """Return the accepted photos without their pixels, duplicates flagged, and the QUARANTINE rows of the others.
+
+    An accepted row's `twin_of` is the image_id of the first photo that it nearly equals, else its own.
+    """
+    columns = [name for name in CHECKED.names if name != "image"]
+    rows = shards.read_table(folder, columns=columns).to_pylist()
+    kept = [row for row in rows if not row["reason"]]
+    ids = [row["image_id"] for row in kept]
+    exact = first_seen(ids)
+    near = near_duplicates(np.array([row["perceptual_hash"] for row in kept], np.uint64), max_bits)
+    repeated = {ids[index] for index in np.flatnonzero(exact >= 0)}
+    for index, row in enumerate(kept):
+        if exact[index] >= 0:
+            row["flags"].append("exact_duplicate")
+        elif near[index] >= 0:
+            row["flags"].append("near_duplicate")
+        row["twin_of"] = kept[near[index]]["twin_of"] if near[index] >= 0 else row["image_id"]
+        row["has_duplicate"] = row["image_id"] in repeated
+    rejected = [{name: row.get(name) for name in schemas.QUARANTINE.names} for row in rows if row["reason"]]
+    return kept, rejected
+
+
+def with_pixels(folder: Path, rows: list[dict], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield one table per scratch shard: its accepted pixels beside the columns in `rows`, in the same order."""
+    start = 0
+    for shard in sorted(folder.glob("shard-*.parquet")):
+        pixels = shards.read_table(shard, columns=["image", "reason"]).to_pylist()
+        images = [row["image"] for row in pixels if row["reason"] == ""]
+        part = rows[start : start + len(images)]
+        start += len(images)
+        merged = [row | {"image": image} for row, image in zip(part, images, strict=True)]
+        yield pa.Table.from_pylist([{n: row.get(n) for n in schema.names} for row in merged], schema=schema)
+    assert start == len(rows)
+
+
+def summary(num_in: int, kept: list[dict], rejected: list[dict], **more: int) -> dict:
+    """Return the stage's metrics; in = kept + quarantined is asserted here."""
+    assert num_in == len(kept) + len(rejected), (num_in, len(kept), len(rejected))
+    return {
+        "in": num_in,
+        "kept": len(kept),
+        "quarantined": len(rejected),
+        "reasons": dict(Counter(row["reason"] for row in rejected)),
+        "flags": dict(Counter(flag for row in kept for flag in row["flags"])),
+        "splits": dict(Counter(row["split"] for row in kept)),
+        **more,
+    }
+
+
+def write_outs(
+    folder: Path, kept: list[dict], rejected: list[dict], schema: pa.Schema, faces: Path, quarantine: Path
+) -> None:
+    """Publish the faces and the quarantine."""
+    shards.write_parts(with_pixels(folder, kept, schema), faces)
+    shards.write_table(quarantine, pa.Table.from_pylist(rejected, schema=schemas.QUARANTINE))
+
+
+def unit_hash(salt: str, key: str) -> float:
+    """Return a number in [0, 1) that depends on salt and key alone: a split that no other row can change."""
+    return int(hashlib.sha256(f"{salt}\0{key}".encode()).hexdigest()[:13], 16) / 16**13
+
+
+def refuse_empty(summary: dict, stage: str) -> None:
+    """End the stage with an error when no photo survived; its metrics and quarantine are written by then."""
+    if not summary["kept"]:
+        raise ValueError(
+            f"{stage}: kept 0 of {summary['in']}, at least 1 needed; reasons: {summary['reasons']}; "
+            "see quarantine.parquet, then mend the source or the limits in params.yaml"
+        )

@@ -1,0 +1,63 @@
+"""Stage ingest_public: public photos -> aligned faces with age, gender and split; the rest in quarantine."""
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.attributes.deepface import estimate
+from tasks import ingest, schemas, shards
+from tasks.params import IngestPublic, load
+
+STAGE = "ingest_public"
+
+
+def split_of(face: dict, section: IngestPublic) -> str:
+    """Return calibration, floor or donor; near-duplicates share theirs, so that no split leaks into another."""
+    position = ingest.unit_hash(STAGE, face["twin_of"])
+    if position < section.calibration_share:
+        return "calibration"
+    return "floor" if position < section.calibration_share + section.floor_share else "donor"
+
+
+def run(
+    source: Path, faces: Path, quarantine: Path, metrics: Path, section: IngestPublic, home: Path
+) -> None:
+    """Ingest every file that the glob finds below `source`."""
+    if section.calibration_share + section.floor_share >= 1:
+        raise ValueError(
+            f"{STAGE}.calibration_share + floor_share: {section.calibration_share + section.floor_share} "
+            "must be below 1; the rest are the donors"
+        )
+    files = ingest.list_files(source, section.glob)
+    fingerprint = shards.fingerprint(source, home, Path(__file__), *ingest.CODE, **section.model_dump())
+    estimator = partial(estimate, deepface_home=home)
+    folder = ingest.examine(list(files), files, section, STAGE, fingerprint, estimator)
+    kept, rejected = ingest.kept_rows(folder, section.near_duplicate_bits)
+    for face in kept:
+        face["split"] = split_of(face, section)
+    summary = ingest.summary(len(files), kept, rejected)
+    ingest.write_outs(folder, kept, rejected, schemas.PUBLIC_FACE, faces, quarantine)
+    shards.write_json(metrics, summary)
+    shards.clear_scratch(STAGE, fingerprint)
+    ingest.refuse_empty(summary, STAGE)
+
+
+def main(
+    source: Annotated[Path, typer.Option(help="folder of public photos")],
+    faces: Annotated[Path, typer.Option(help="out: shards of faces")],
+    quarantine: Annotated[Path, typer.Option(help="out: rejected files with reasons")],
+    metrics: Annotated[Path, typer.Option(help="out: counts as JSON")],
+) -> None:
+    """Check, align and describe public photos."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    params = load(Path("params.yaml"))
+    with shards.timing(STAGE) as record:
+        run(source, faces, quarantine, metrics, params.ingest_public, Path(params.attributes.deepface_home))
+        record.images = shards.read_table(faces, columns=["image_id"]).num_rows
+
+
+if __name__ == "__main__":
+    typer.run(main)
