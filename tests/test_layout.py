@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from flows.synthesize import STAGES
+from tasks import dvc
 from tasks.params import Params
 
 ROOT = Path(__file__).parents[1]
@@ -63,3 +64,9 @@ def test_a_stage_takes_the_options_that_the_graph_passes(stage: str) -> None:
 def test_tests_mirror_the_tree() -> None:
     folders = [path for path in (ROOT / "models").iterdir() if (path / "__init__.py").exists()]
     assert [path.name for path in folders if not (ROOT / "tests/models" / path.name).is_dir()] == []
+
+
+def test_the_twins_in_git_are_those_that_the_graph_would_train() -> None:
+    """Else the demo of a fresh clone trains for hours."""
+    stale = {stage: why for stage, why in dvc.status().items() if ":twin_" in stage}
+    assert stale == {}, "run `make twins`, or `dvc commit` where the change cannot alter them"
