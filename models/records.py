@@ -1,4 +1,4 @@
-"""A hospital's record table: read in any encoding and dialect, normalised, checked row by row with reasons."""
+"""A hospital's record table: read in any dialect, normalised, checked row by row with reasons."""
 
 import csv
 import io
@@ -51,7 +51,8 @@ DIAGNOSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "tao": (
         ("tao", "thyroid associated ophthalmopathy", "thyroid eye disease", "ted", "graves ophthalmopathy",
-         "graves orbitopathy", "thyroid associated orbitopathy", "endocrine orbitopathy", "dysthyroid exophthalmos"),
+         "graves orbitopathy",
+         "thyroid associated orbitopathy", "endocrine orbitopathy", "dysthyroid exophthalmos"),
         ("H06.2",),
     ),
 }  # fmt: skip
@@ -216,12 +217,14 @@ def schema() -> pa.DataFrameSchema:
         {
             "bad_row": pa.Column(bool, check(lambda s: ~s, error="bad_row")),
             "consent": pa.Column(
-                text, [check(lambda s: s != "", error="missing_consent"), check(lambda s: s != "no", error="consent_refused")]
+                text, [check(lambda s: s != "", error="missing_consent"),
+                 check(lambda s: s != "no", error="consent_refused")],
             ),
             "patient_id": pa.Column(text, check(lambda s: s != "", error="missing_patient_id")),
             "record_id": pa.Column(text, check(lambda s: (s == "") | ~s.duplicated(), error="duplicate_id")),
             "file": pa.Column(
-                text, [check(lambda s: s != "", error="no_file_named"), check(_is_inside, error="path_outside")]
+                text, [check(lambda s: s != "", error="no_file_named"),
+                 check(_is_inside, error="path_outside")],
             ),
             "disease": pa.Column(
                 text,

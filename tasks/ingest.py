@@ -35,7 +35,7 @@ CODE = (MODELS / "photos", MODELS / "records.py", MODELS / "attributes/deepface.
 
 
 def list_files(source: Path, pattern: str) -> dict[str, Path]:
-    """Return what the glob finds below `source`, folders left out, by name relative to it; links are not followed.
+    """Return what the glob finds below `source`, by relative name; no folders, links are not followed.
 
     Names are NFC, so that those of a Mac match those of a table; bytes that are no UTF-8 are written \\xNN.
     """
@@ -124,7 +124,7 @@ def examine(
 
 
 def kept_rows(folder: Path, max_bits: int) -> tuple[list[dict], list[dict]]:
-    """Return the accepted photos without their pixels, duplicates flagged, and the QUARANTINE rows of the others.
+    """Return the accepted photos without pixels, duplicates flagged, and QUARANTINE rows of the others.
 
     An accepted row's `twin_of` is the image_id of the first photo that it nearly equals, else its own.
     """
@@ -147,7 +147,7 @@ def kept_rows(folder: Path, max_bits: int) -> tuple[list[dict], list[dict]]:
 
 
 def with_pixels(folder: Path, rows: list[dict], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield one table per scratch shard: its accepted pixels beside the columns in `rows`, in the same order."""
+    """Yield one table per scratch shard: its accepted pixels beside the columns in `rows`, in order."""
     start = 0
     for shard in sorted(folder.glob("shard-*.parquet")):
         pixels = shards.read_table(shard, columns=["image", "reason"]).to_pylist()

@@ -1,4 +1,4 @@
-"""Stage ingest_patients: patients' photos and records -> aligned faces with what is known; the rest in quarantine."""
+"""Stage ingest_patients: photos and records -> aligned faces with what is known; rejects in quarantine."""
 
 import logging
 import math
@@ -35,7 +35,7 @@ def resolve(named: str, files: dict[str, Path], source: Path, pattern: str) -> t
 def match(
     source: Path, files: dict[str, Path], section: IngestPatients
 ) -> tuple[dict[str, dict], list[dict]]:
-    """Return the good records by photo, and QUARANTINE rows of the other records and of photos without one."""
+    """Return the good records by photo, and QUARANTINE rows of bad records and of photos without one."""
     records = normalise(read_records(source / section.records))
     good: dict[str, dict] = {}
     rejected: list[dict] = []
@@ -87,7 +87,7 @@ def hold_out(faces: list[dict], share: float) -> None:
 
 
 def run(source: Path, faces: Path, quarantine: Path, metrics: Path, section: IngestPatients) -> None:
-    """Ingest the records of `source` and their photos; every record and every photo without one is accounted for."""
+    """Ingest records and photos of `source`; every record, and every photo without one, is counted."""
     files = ingest.list_files(source, section.glob)
     records, rejected = match(source, files, section)
     num_in = len(records) + len(rejected)

@@ -15,7 +15,7 @@ STAGE = "ingest_public"
 
 
 def split_of(face: dict, section: IngestPublic) -> str:
-    """Return calibration, floor or donor; near-duplicates share theirs, so that no split leaks into another."""
+    """Return calibration, floor or donor; near-duplicates share theirs, so no split leaks."""
     position = ingest.unit_hash(STAGE, face["twin_of"])
     if position < section.calibration_share:
         return "calibration"

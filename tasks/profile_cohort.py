@@ -1,4 +1,4 @@
-"""Stage profile_cohort: the patients' faces -> the statistics that may be published and that sampling follows."""
+"""Stage profile_cohort: the patients' faces -> the publishable statistics that sampling follows."""
 
 import logging
 from pathlib import Path

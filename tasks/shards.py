@@ -191,7 +191,7 @@ def map_shards(
 
 
 def write_parts(parts: Iterable[pa.Table], out: Path) -> None:
-    """Write tables as the shards of `out`, holding one at a time in memory, and put them there in one rename."""
+    """Write tables as the shards of `out`, one at a time in memory, put there in one rename."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.with_name(f".{out.name}.writing")
     shutil.rmtree(folder, ignore_errors=True)

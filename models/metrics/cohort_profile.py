@@ -1,6 +1,7 @@
 """A cohort's statistics, coarse enough that no cell speaks of fewer than k patients."""
 
 from collections.abc import Hashable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +13,7 @@ ITERATIONS = 500
 
 def age_labels(edges: Sequence[int]) -> list[str]:
     """Return one label per bin: "20-40" means 20 <= age < 40."""
-    return [f"{low}-{high}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return [f"{low}-{high}" for low, high in pairwise(edges)]
 
 
 def age_bins(ages: Float[np.ndarray, " n"], edges: Sequence[int]) -> np.ndarray:
@@ -59,7 +60,7 @@ def _spread(shares: np.ndarray, groups: list[list[int]]) -> np.ndarray:
 def _safe_cells(
     cells: dict[tuple[int, int, int], set[Hashable]], merged: list[set[int]], k: int
 ) -> set[tuple[int, int, int]]:
-    """Return the cells that may be told exactly: k patients in each, and none or k left over in their margins.
+    """Return the cells that may be told exactly: k patients in each, none or k left over in their margins.
 
     The left-over counts because whoever knows the margin and the told cells can subtract.
     """
@@ -83,7 +84,7 @@ def _safe_cells(
 
 
 def _fill(margins: list[np.ndarray], told: dict[tuple[int, int, int], float]) -> Float[np.ndarray, "d a g"]:
-    """Return the joint with the told cells and otherwise the margins only (iterative proportional fitting)."""
+    """Return the joint of the told cells, the rest from the margins (iterative proportional fitting)."""
     fixed = np.zeros([len(margin) for margin in margins])
     for cell, share in told.items():
         fixed[cell] = share
@@ -109,7 +110,7 @@ def cohort_profile(
     age_edges: Sequence[int],
     min_cell: int,
 ) -> dict:
-    """Return the publishable P(disease), P(age), P(gender) and joint of photos, each from `min_cell` patients or more.
+    """Return P(disease), P(age), P(gender) and their joint over photos, fit to be published.
 
     Small categories are merged and share their mass evenly; small joint cells follow from the margins alone.
     """

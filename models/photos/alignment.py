@@ -1,4 +1,4 @@
-"""Faces brought to one frame: upright, the eye centres at fixed places, as tightly as the generator draws them."""
+"""Faces brought to one frame: upright and tight, the eye centres where the generator draws them."""
 
 import importlib.util
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def crop_largest(rgb: UInt8[np.ndarray, "h w 3"], find: Detector, size: int) -> 
 
 
 def crop_by_eyes(rgb: UInt8[np.ndarray, "h w 3"], eyes: Float[np.ndarray, "2 2"], size: int) -> Aligned:
-    """Rotate, scale and shift so that the eye centres (viewer's left first) come to LEFT_EYE and RIGHT_EYE."""
+    """Rotate, scale and shift so that the eye centres (viewer's left first) come to their places."""
     target = np.array([LEFT_EYE, RIGHT_EYE]) * size
     source_gap, target_gap = complex(*(eyes[1] - eyes[0])), complex(*(target[1] - target[0]))
     if abs(source_gap) < 2:
@@ -97,7 +97,7 @@ def _shrink(rgb: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def load_dlib(predictor_path: str) -> Detector:
-    """Return dlib's HOG detector with the 5- or 68-point predictor of `predictor_path` ("": PyPI's 68-point one)."""
+    """Return dlib's HOG detector with a 5- or 68-point predictor ("": the 68-point one of PyPI)."""
     import dlib
 
     path = Path(predictor_path) if predictor_path else _packaged_predictor()
@@ -115,7 +115,7 @@ def load_dlib(predictor_path: str) -> Detector:
 
 
 def _packaged_predictor() -> Path:
-    """Find the predictor without importing its package, which needs the pkg_resources that setuptools dropped."""
+    """Find the predictor without importing its package, which needs a vanished pkg_resources."""
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
         raise ValueError("detector: dlib needs `pip install face_recognition_models`, or set detector_path")

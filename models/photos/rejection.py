@@ -2,7 +2,7 @@
 
 
 class Rejection(Exception):
-    """A photo that may not be used: `reason` is counted, `detail` is for the restricted quarantine table only."""
+    """A photo that may not be used: `reason` is counted, `detail` stays in the quarantine table."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)

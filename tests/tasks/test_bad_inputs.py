@@ -58,6 +58,11 @@ def bomb() -> bytes:
     )
 
 
+def sixteen_bit() -> bytes:
+    ramp = np.arange(6400, dtype=np.uint16).reshape(80, 80) * 10
+    return cv2.imencode(".png", ramp)[1].tobytes()
+
+
 def animated(kind: str) -> bytes:
     return encoded(picture(0), kind, save_all=True, append_images=[picture(1)], duration=100)
 
@@ -94,7 +99,7 @@ PHOTOS: dict[str, tuple[Callable[[], bytes], str]] = {
     "animated png": (lambda: animated("PNG"), "several_frames"),
     "float tiff": (lambda: encoded(picture().convert("F"), "TIFF"), "unsupported_mode"),
     "cmyk": (lambda: encoded(picture().convert("CMYK"), "JPEG"), "+cmyk"),
-    "16 bit": (lambda: cv2.imencode(".png", np.arange(6400, dtype=np.uint16).reshape(80, 80) * 10)[1].tobytes(), "+16_bit"),
+    "16 bit": (lambda: sixteen_bit(), "+16_bit"),
     "alpha": (lambda: alpha_picture(128), "+alpha"),
     "palette": (lambda: encoded(picture().convert("P"), "GIF"), "+"),
     "grey": (lambda: encoded(picture().convert("L"), "JPEG"), "+"),
