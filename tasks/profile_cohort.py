@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import pyarrow.compute as pc
 import typer
 
 from models.attributes.deepface import estimate
@@ -20,11 +19,10 @@ STAGE = "profile_cohort"
 def attributes(faces: Path, params: Params) -> tuple[np.ndarray, list[str]]:
     """Return ages and genders of the faces: the records' where stated and wanted, else DeepFace's."""
     table = shards.read_table(faces, columns=["image", "age", "gender"])
-    stated = pc.and_(pc.is_valid(table["age"]), pc.is_valid(table["gender"]))
     use_records = params.profile_cohort.attributes == "records"
     ages = [float("nan") if age is None else age for age in table["age"].to_pylist()]
     genders = [gender or "" for gender in table["gender"].to_pylist()]
-    unknown = [i for i, known in enumerate(stated.to_pylist()) if not (known and use_records)]
+    unknown = [i for i in range(len(ages)) if not use_records or np.isnan(ages[i]) or not genders[i]]
     if unknown:
         images = [decode(table["image"][i].as_py()) for i in unknown]
         for i, age, gender in zip(

@@ -29,7 +29,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+def _write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, then flush and rename it, so `path` is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -57,11 +57,11 @@ def write_json(path: Path, value: Any) -> None:
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read one Parquet file, or a folder's shards in the order of their names."""
     if path.is_file():
-        return pq.read_table(path, columns=columns, partitioning=None)
+        return pq.ParquetFile(path).read(columns=columns)
     files = sorted(path.glob("*.parquet"))
     if not files:
         raise ValueError(f"{path}: no *.parquet there; run the stage that makes it (dvc repro)")
-    return pa.concat_tables([pq.read_table(file, columns=columns, partitioning=None) for file in files])
+    return pa.concat_tables([pq.ParquetFile(file).read(columns=columns) for file in files])
 
 
 def _hash_path(path: Path, update: Callable[[bytes], None]) -> None:
