@@ -95,11 +95,13 @@ def _draw_lashes(part: Painter, eye: Eye, person: Phantom, lash: np.ndarray) -> 
     long = (0.35 if person.male else 1.0) * (0.75 + 0.25 * (1 - person.childhood)) * (1 - 0.45 * person.ageing())
     weight = (0.036 if person.male else 0.060) * (1 - 0.4 * person.ageing())
     part.lines([eye.upper], lash, weight * w, 0.92, blur=0.006 * w)
-    roots = eye.upper[1:-1]
-    u = np.linspace(-0.9, 0.9, len(roots), dtype=np.float32) * eye.nasal  # 1 at the nose
-    out = np.stack([-0.55 * eye.nasal * (0.55 - u), -0.55 - 0.45 * (1 - u)], 1) * 0.072 * w * long
+    u = np.linspace(-0.93, 0.93, 24, dtype=np.float32)
+    axis = np.linspace(-1, 1, len(eye.upper))
+    roots = np.stack([np.interp(u, axis, eye.upper[:, k]) for k in (0, 1)], 1)
+    u = u * eye.nasal  # 1 at the nose
+    out = np.stack([-0.55 * eye.nasal * (0.55 - u), -0.55 - 0.45 * (1 - u)], 1) * 0.088 * w * long
     part.lines([curve([r, r + 0.6 * o + (0, 0.012 * w), r + o], 3) for r, o in zip(roots, out, strict=True)],
-               lash, 0.018 * w, 0.85)
+               lash, 0.013 * w, 0.85)
     down = eye.lower[2:-2:2]
     part.lines([np.stack([d + (0, 0.02 * w), d + (-0.012 * eye.nasal * w, 0.02 * w + 0.035 * w * long)]) for d in down],
                lash, 0.014 * w, 0.45 * long)

@@ -21,7 +21,7 @@ def draw_brow(painter: Painter, eye: Eye, person: Phantom, hair: np.ndarray) -> 
     taper = np.interp(np.linspace(0, 1, len(line)), (0, 0.15, 0.55, 1), (0.75, 1.0, 0.85, 0.12))[:, None]
     up = np.array((0, -0.5 * thick), np.float32) * taper
     strength = (0.78 + 0.2 * t.brow_darkness) * (0.55 + 0.45 * adult) * (1 - 0.25 * old)
-    painter.fill(np.concatenate([line + up, (line - up)[::-1]]), colour, 0.62 * strength, blur=0.018 * w)
+    painter.fill(np.concatenate([line + up, (line - up)[::-1]]), colour, 0.74 * strength, blur=0.022 * w)
     spot = rng.uniform(0, 1, 64)
     index = spot * (len(line) - 1)
     low = np.minimum(index.astype(int), len(line) - 2)
@@ -29,11 +29,11 @@ def draw_brow(painter: Painter, eye: Eye, person: Phantom, hair: np.ndarray) -> 
     ahead /= np.linalg.norm(ahead, axis=1, keepdims=True) + 1e-6
     root = line[low] + (index - low)[:, None] * (line[low + 1] - line[low])
     root = root - up[low] * rng.uniform(-0.8, 1.0, 64)[:, None]
-    lift = np.interp(spot, (0, 0.4, 1), (-1.0, -0.55, 0.25))
-    tip = root + (ahead + np.stack([0 * lift, lift], 1)) * (0.085 * w * rng.uniform(0.7, 1.2, 64))[:, None]
+    lift = np.interp(spot, (0, 0.4, 1), (-0.8, -0.35, 0.3))
+    tip = root + (ahead + np.stack([0 * lift, lift], 1)) * (0.075 * w * rng.uniform(0.7, 1.2, 64))[:, None]
     lines = np.stack([root, tip], 1).astype(np.float32)
-    painter.lines(lines[::2], colour * 0.85, 0.018 * w, 0.75 * strength)
-    painter.lines(lines[1::2], colour * 1.12, 0.018 * w, 0.6 * strength)
+    painter.lines(lines[::2], colour * 0.85, 0.018 * w, 0.55 * strength)
+    painter.lines(lines[1::2], colour * 1.12, 0.018 * w, 0.5 * strength)
 
 
 def draw_nose(painter: Painter, p: Proportions, person: Phantom, skin: np.ndarray, pose: Pose) -> None:
@@ -42,7 +42,7 @@ def draw_nose(painter: Painter, p: Proportions, person: Phantom, skin: np.ndarra
     wing, y = p.nose, p.nose_y
     under = curve([(0.5 - 0.9 * wing, y - 0.004), (0.5 - 0.4 * wing, y + 0.006), (0.5, y + 0.012),
                    (0.5 + 0.4 * wing, y + 0.006), (0.5 + 0.9 * wing, y - 0.004)], 6)
-    painter.lines([pose.place(under, 0.85)], (0.66, 0.50, 0.48), 0.016 * size, 0.75, blur=0.007 * size, multiply=True)
+    painter.lines([pose.place(under, 0.85)], (0.66, 0.50, 0.48), 0.018 * size, 0.60, blur=0.009 * size, multiply=True)
     wide = 0.017 + 0.006 * t.nostrils + 0.003 * t.nose_width
     for s in (-1, 1):
         hole = [(0.5 + s * (0.20 * wing), y - 0.002), (0.5 + s * (0.20 * wing + wide), y - 0.009 - 0.004 * t.nostrils),
@@ -91,8 +91,8 @@ def _draw_opening(painter: Painter, opening: np.ndarray, seam: np.ndarray, size:
 def lip_colour(person: Phantom, skin: np.ndarray) -> np.ndarray:
     """Return the lips' colour: a tint of the skin, fuller in women, pale with age."""
     t, old = person.traits, person.ageing()
-    tint = palette([(196, 96, 84), (200, 88, 96), (186, 62, 92)], 0.5 + 0.5 * t.lip_colour)
-    made_up = 0.62 if not person.male else 0.34
+    tint = palette([(204, 104, 78), (200, 88, 96), (176, 52, 96)], 0.5 + 0.5 * t.lip_colour)
+    made_up = 0.62 if not person.male else 0.46
     colour = mix(skin * (0.84, 0.62, 0.60), tint, made_up * (0.6 + 0.4 * (1 - person.childhood)))
     colour = mix(colour, skin * (0.82, 0.66, 0.63), 0.70 * old)
     return np.clip(colour, 0, 255)

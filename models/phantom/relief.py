@@ -20,7 +20,7 @@ def shading(p: Proportions, person: Phantom, shot: Shot, pose: Pose) -> tuple[np
     halfway = lamp + (0, 0, 1)
     halfway = halfway / np.linalg.norm(halfway)
     gloss = np.clip((-dx * halfway[0] - dy * halfway[1] + halfway[2]) * normal_z, 0, 1) ** 26
-    return (0.42 + 0.72 * np.clip(cosine, 0, 1)).astype(np.float32), gloss.astype(np.float32)
+    return (0.40 + 0.66 * np.clip(cosine, 0, 1)).astype(np.float32), gloss.astype(np.float32)
 
 
 def _height(p: Proportions, person: Phantom, shot: Shot, pose: Pose) -> np.ndarray:
@@ -41,7 +41,7 @@ def _bumps(p: Proportions, person: Phantom, shot: Shot) -> list[tuple[float, ...
     """Return (distance from the middle, y, width, height, amount, depth) of each bump; those off the middle are paired."""
     t, old, child, male = person.traits, person.ageing(), person.childhood, float(person.male)
     socket = 0.030 + 0.012 * t.eye_depth + 0.012 * old - 0.008 * child
-    bridge = (0.040 + 0.014 * t.nose_bridge) * (1 - 0.5 * child)
+    bridge = (0.029 + 0.012 * t.nose_bridge) * (1 - 0.5 * child)
     cheek_y = 0.625 - 0.02 * t.cheekbones - 0.015 * shot.smile
     return [
         (0.0, 0.20, 0.20, 0.09, 0.018 + 0.012 * child, -0.1),
@@ -49,8 +49,8 @@ def _bumps(p: Proportions, person: Phantom, shot: Shot) -> list[tuple[float, ...
         (0.205, 0.425, 0.085, 0.040, -socket, 0.0),
         (p.eye_x, 0.45, 0.062, 0.036, 0.020, 0.0),
         (0.085, 0.43, 0.022, 0.050, -0.016 - 0.006 * t.nose_bridge, 0.2),
-        (0.0, 0.50, 0.028 + 0.005 * t.nose_width, 0.085, bridge, 0.5),
-        (0.0, p.nose_y - 0.105, 0.028 + 0.005 * t.nose_width, 0.06, 0.9 * bridge, 0.7),
+        (0.0, 0.50, 0.033 + 0.006 * t.nose_width, 0.085, bridge, 0.5),
+        (0.0, p.nose_y - 0.105, 0.034 + 0.006 * t.nose_width, 0.06, 0.9 * bridge, 0.7),
         (0.0, p.nose_y - 0.035, 0.034 + 0.008 * t.nose_tip + 0.006 * t.nose_width, 0.032, 0.042 + 0.010 * t.nose_tip, 1.0),
         (0.78 * p.nose, p.nose_y - 0.016, 0.020, 0.022, 0.022, 0.75),
         (0.245, cheek_y, 0.085, 0.065, 0.022 + 0.012 * t.cheekbones + 0.010 * shot.smile + 0.008 * child, 0.0),

@@ -9,7 +9,7 @@ from models.phantom.painter import Painter, curve, mix, palette
 from models.phantom.relief import shading
 from models.phantom.shot import Shot
 
-_TONES = [(252, 226, 208), (242, 204, 178), (226, 178, 146), (196, 142, 106), (150, 101, 74), (104, 68, 50)]
+_TONES = [(248, 219, 200), (240, 202, 176), (226, 178, 146), (196, 142, 106), (150, 101, 74), (104, 68, 50)]
 
 
 def skin_colour(person: Phantom) -> np.ndarray:
@@ -18,7 +18,7 @@ def skin_colour(person: Phantom) -> np.ndarray:
     colour = palette(_TONES, 0.5 + 0.5 * t.skin_tone)
     colour = colour + np.array([5, -3, -9]) * t.skin_undertone + np.array([2, -7, -6]) * t.skin_redness
     grey = float(colour.mean())
-    colour = mix(colour, (grey * 1.06, grey, grey * 0.90), 0.32 * old)
+    colour = mix(colour, (grey * 1.06, grey, grey * 0.90), 0.25 * old)
     return mix(colour, colour * (1.03, 0.96, 0.96), person.childhood).astype(np.float32)
 
 
@@ -63,7 +63,7 @@ def _draw_complexion(painter: Painter, p: Proportions, person: Phantom, pose: Po
     rosy = 0.13 + 0.08 * t.skin_redness + 0.16 * person.childhood + (0.0 if person.male else 0.07) - 0.08 * person.ageing()
     for side in (-1, 1):
         cheek = pose.place([0.5 + side * 0.27, 0.64], 0.0)
-        painter.glow(cheek, (0.085 * size, 0.06 * size), (1.04, 0.70, 0.68), rosy * 2.0, multiply=True)
+        painter.glow(cheek, (0.085 * size, 0.06 * size), (1.04, 0.70, 0.68), rosy * 1.45, multiply=True)
         socket = pose.place([0.5 + side * (p.eye_x - 0.01), 0.43], 0.0)
         dusk = 0.20 + 0.12 * t.eye_depth + 0.15 * person.ageing() - 0.1 * person.childhood
         painter.glow(socket, (0.095 * size, 0.06 * size), (0.72, 0.56, 0.55), dusk, multiply=True)
@@ -79,7 +79,7 @@ def _draw_marks(painter: Painter, p: Proportions, person: Phantom, base: np.ndar
     shown = places[: int(90 * max(0.0, t.freckles))]
     for group, radius in ((shown[::2], 0.0042), (shown[1::2], 0.0060)):
         dots = pose.place(group, 0.1)
-        painter.lines([np.stack([d, d + 0.01]) for d in dots], base * (0.68, 0.52, 0.42), 2 * radius * size, 0.60)
+        painter.lines([np.stack([d, d + 0.01]) for d in dots], base * (0.68, 0.52, 0.42), 2 * radius * size, 0.50, blur=0.35 * radius * size)
     spots = rng.uniform((-0.34, 0.12), (0.34, 0.90), (26, 2)) + (0.5, 0)
     sizes = rng.uniform(0.006, 0.014, 26)
     for spot, radius in zip(spots[: int(26 * person.ageing(45, 95))], sizes, strict=False):
@@ -97,7 +97,7 @@ def draw_wrinkles(painter: Painter, p: Proportions, person: Phantom, shot: Shot,
     for lines, depth, alpha, width in _furrows(p, person, shot, rng):
         if alpha > 0.02:
             places = [pose.place(line, depth) for line in lines]
-            painter.lines(places, (0.60, 0.47, 0.44), width * size, alpha, blur=0.45 * width * size, multiply=True)
+            painter.lines(places, (0.60, 0.47, 0.44), width * size, alpha, blur=0.6 * width * size, multiply=True)
             shifted = [place + (0, 0.9 * width * size) for place in places]
             painter.lines(shifted, (1.16, 1.13, 1.11), width * size, 0.7 * alpha, blur=0.5 * width * size, multiply=True)
 
@@ -118,8 +118,8 @@ def _furrows(
                         (x + s * 0.07, 0.45 + 0.040 * k)], 5) for k in (-1, 0, 1, 2)]
         bags.append(curve([(0.5 + s * (p.eye_x - 0.085), 0.505), (0.5 + s * p.eye_x, 0.548),
                            (0.5 + s * (p.eye_x + 0.085), 0.520)], 6))
-        fold.append(curve([(0.5 + s * (p.nose + 0.012), p.nose_y - 0.03), (0.5 + s * (p.nose + 0.055), p.nose_y + 0.035),
-                           (0.5 + s * (p.mouth + 0.040), p.mouth_y - 0.02), (0.5 + s * (p.mouth + 0.045), p.mouth_y + 0.025)], 6))
+        fold.append(curve([(0.5 + s * (p.nose + 0.010), p.nose_y - 0.025), (0.5 + s * (p.nose + 0.038), p.nose_y + 0.022),
+                           (0.5 + s * (p.mouth + 0.022), p.mouth_y - 0.040), (0.5 + s * (p.mouth + 0.038), p.mouth_y + 0.010)], 6))
         marionette.append(curve([(corner, p.mouth_y + 0.012), (corner + s * 0.008, p.mouth_y + 0.05),
                                  (corner + s * 0.004, p.mouth_y + 0.10)], 5))
     for k in np.linspace(-0.8, 0.8, 7):
@@ -128,8 +128,8 @@ def _furrows(
     frown = [curve([(0.5 + s * 0.030, p.brow_y + 0.03), (0.5 + s * 0.026, p.brow_y - 0.015)], 3) for s in (-1, 1)]
     smile, a = 0.15 * shot.smile, person.ageing
     return [
-        (forehead[1:3], 0.0, 0.75 * a(25, 75) + 0.12 * max(0, shot.brow_raise), 0.008),
-        (forehead[::3], 0.0, 0.75 * a(45, 95), 0.008),
+        (forehead[1:3], 0.0, 0.62 * a(25, 75) + 0.12 * max(0, shot.brow_raise), 0.008),
+        (forehead[::3], 0.0, 0.62 * a(45, 95), 0.008),
         (frown, 0.1, 0.7 * a(30, 85), 0.009),
         (crow, -0.1, 0.70 * a(28, 85) + smile * a(15, 40), 0.006),
         (bags, 0.0, 0.06 + 0.64 * a(18, 90), 0.010),

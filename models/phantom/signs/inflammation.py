@@ -42,10 +42,10 @@ def _draw_discharge(part: Painter, eye: Eye, amount: float, rng: np.random.Gener
     """Lay yellow-white clots into the inner corner and along the lower lashes."""
     w = eye.width
     inner = eye.upper[-1] if eye.nasal > 0 else eye.upper[0]
-    clots = [(inner + (-0.02 * eye.nasal * w, 0.03 * w), 0.055 + 0.065 * amount)]
+    clots = [(inner + (-0.02 * eye.nasal * w, 0.03 * w), 0.050 + 0.050 * amount)]
     for _ in range(round(1 + 6 * amount)):
         place = pick(eye.lower, rng.uniform(0.1, 0.9)) + (0, rng.uniform(0.0, 0.05) * w)
-        clots.append((place, rng.uniform(0.03, 0.05) * (0.6 + 0.7 * amount)))
+        clots.append((place, rng.uniform(0.025, 0.042) * (0.6 + 0.7 * amount)))
     for place, radius in clots:
         part.fill(circle(place + (0, 0.02 * w), 1.15 * radius * w), (0.62, 0.50, 0.40), 0.5, blur=0.02 * w, multiply=True)
         part.fill(circle(place, radius * w), (240, 224, 142), 0.92, blur=0.012 * w)
@@ -59,14 +59,14 @@ def draw_uveitis(painter: Painter, eye: Eye, amount: float, rng: np.random.Gener
     part = painter.crop(eye.centre - reach, eye.centre + reach)
     _, colour = eye_colours(painter, eye)
     clip = part.mask(eye.contour, 0.008 * w)
-    ring = (1.24 + 0.26 * amount) * r
+    ring = (1.22 + 0.20 * amount) * r
     part.fill(circle(eye.iris, ring), (150, 24, 92), 0.42 + 0.53 * amount, blur=(0.08 + 0.04 * amount) * r, clip=clip)
     angles = rng.uniform(0, 6.3, 24)
     rays = np.stack([np.cos(angles), np.sin(angles)], 1)[:, None] * r
-    lines = eye.iris + rays * np.array((1.0, 1.30 + 0.30 * amount))[None, :, None]
+    lines = eye.iris + rays * np.array((1.0, 1.28 + 0.24 * amount))[None, :, None]
     part.lines(list(lines.astype(np.float32)), (128, 8, 72), 0.08 * r, 0.3 + 0.5 * amount, clip=clip)
     wobble = 1 + (0.12 + 0.26 * amount) * np.sin(np.linspace(0, 2 * np.pi, 28) * rng.integers(3, 6) + rng.uniform(0, 6))
-    muddy = mix(colour, (112, 100, 84), 0.5 * amount)
+    muddy = mix(colour, (104, 90, 74), 0.55 * amount)
     draw_iris(part, eye.iris, r, muddy, clip, pupil=0.36 - 0.15 * amount, wobble=wobble)
     if amount > 0.5:
         _draw_hypopyon(part, eye, amount, clip)
@@ -74,7 +74,7 @@ def draw_uveitis(painter: Painter, eye: Eye, amount: float, rng: np.random.Gener
 
 def _draw_hypopyon(part: Painter, eye: Eye, amount: float, clip: np.ndarray) -> None:
     """Let white cells settle in the lower chamber, with a level surface."""
-    r, level = eye.radius, 0.72 - 0.36 * amount
+    r, level = eye.radius, 0.74 - 0.28 * amount
     start = np.arcsin(level)
     angle = np.linspace(start, np.pi - start, 14)
     points = eye.iris + 0.95 * r * np.stack([np.cos(angle), np.sin(angle)], 1)

@@ -8,11 +8,26 @@ import numpy as np
 from models.phantom.eye import draw_eyeball
 from models.phantom.landmarks import Eye
 from models.phantom.painter import Painter
-from models.phantom.signs.sampling import eye_colours
+from models.phantom.signs.sampling import eye_colours, skin_near
 
 
 def _rows(line: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return np.interp(columns, line[:, 0], line[:, 1]).astype(np.float32)
+
+
+def _lower_lid_skin(painter: Painter, top: np.ndarray, margin: np.ndarray, skin: np.ndarray) -> None:
+    """Cover the eye from `top` down to `margin` with the colours found along `top`, evened out by the skin's."""
+    part = painter.crop(np.minimum(top.min(0), margin.min(0)) - 2, np.maximum(top.max(0), margin.max(0)) + 3)
+    height, width = part.pixels.shape[:2]
+    columns = np.arange(width, dtype=np.float32) + part.origin[0]
+    start, end = _rows(top, columns), _rows(margin, columns)
+    found = cv2.remap(painter.pixels, columns[None], start[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    found = cv2.GaussianBlur(found, (0, 0), 0.12 * width)
+    found = np.maximum(0.5 * found + 0.48 * skin, 0.80 * skin)
+    y = np.arange(height, dtype=np.float32)[:, None] + part.origin[1]
+    depth = np.clip((y - start) / np.maximum(end - start, 1), 0, 1)[..., None]
+    round_lid = 1 + 0.10 * np.sin(np.pi * depth**1.3) - depth**4 * np.array((0.22, 0.30, 0.30), np.float32)
+    part.fill(np.concatenate([top, margin[::-1]]), np.clip(found * round_lid, 0, 255), blur=0.012 * width)
 
 
 def _stretch(painter: Painter, fixed: np.ndarray, margin: np.ndarray, moved: np.ndarray, beyond: float) -> None:
@@ -53,8 +68,8 @@ def draw_ptosis(painter: Painter, eye: Eye, amount: float, rng: np.random.Genera
     _raise_brow(painter, eye, (0.05 + 0.13 * amount) * w)
     drop = (0.22 + 0.60 * amount) * (eye.lower[:, 1] - eye.upper[:, 1])
     moved = eye.upper + np.stack([0 * drop, drop], 1)
-    _stretch(painter, _middle_line(eye, 0.42), eye.upper, moved, 0.05 * w)
-    fold = moved - (0, 0.10 * w)
+    _lower_lid_skin(painter, _middle_line(eye, 0.34), moved, skin_near(painter, eye))
+    fold = moved - (0, 0.12 * w)
     painter.lines([moved[1:-1]], (40, 26, 24), 0.045 * w, 0.75, blur=0.008 * w)
     painter.lines([fold[2:-2]], (1.10, 1.07, 1.06), 0.10 * w, 0.5, blur=0.04 * w, multiply=True)
     shade = np.concatenate([moved, moved[::-1] + (0, 0.06 * w)])

@@ -61,7 +61,7 @@ def draw_scc(painter: Painter, eye: Eye, amount: float, rng: np.random.Generator
     painter.lines([np.concatenate([plaque, plaque[:1]])], (206, 108, 92), 0.13 * radii[1], 0.8, blur=0.06 * radii[1])
     ulcer = _blob(centre + rng.normal(0, 0.08, 2) * radii, (0.50 * radii[0], 0.45 * radii[1]), 0.24, rng)
     painter.fill(ulcer, (86, 22, 18), 0.92, blur=0.05 * radii[1], clip=clip)
-    for colour, number, size in (((128, 78, 30), 6, 0.26), ((238, 222, 176), 12, 0.17), ((250, 244, 222), 7, 0.10)):
+    for colour, number, size in (((120, 70, 30), 6, 0.26), ((228, 204, 156), 11, 0.13), ((244, 232, 204), 6, 0.08)):
         for _ in range(number):
             angle, reach = rng.uniform(0, 6.3), rng.uniform(0.35, 0.95)
             place = centre + np.array((np.cos(angle) * radii[0], np.sin(angle) * radii[1])) * reach
