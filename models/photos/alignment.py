@@ -1,5 +1,6 @@
 """Faces brought to one frame: upright and tight, the eye centres where the generator draws them."""
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -98,9 +99,8 @@ def _shrink(rgb: np.ndarray) -> tuple[np.ndarray, float]:
 
 def load_dlib(predictor_path: str) -> Detector:
     """Return dlib's HOG detector with a 5- or 68-point predictor ("": the 68-point one of PyPI)."""
-    import dlib
-
-    path = Path(predictor_path) if predictor_path else _packaged_predictor()
+    dlib: Any = importlib.import_module("dlib")  # ships no types
+    path = Path(predictor_path) if predictor_path else packaged_predictor()
     if not path.is_file():
         raise ValueError(f"detector_path: {path} is no file; name a dlib shape predictor, or leave it empty")
     detect, predict = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
@@ -114,7 +114,7 @@ def load_dlib(predictor_path: str) -> Detector:
     return find
 
 
-def _packaged_predictor() -> Path:
+def packaged_predictor() -> Path:
     """Find the predictor without importing its package, which needs a vanished pkg_resources."""
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
