@@ -1,4 +1,4 @@
-"""What a person does by hand: `mema doctor`, `mema status`, `mema table`."""
+"""What a person does by hand: `mema doctor`, `mema status`, `mema table`, `mema fetch`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -80,6 +80,17 @@ def table() -> None:
             "The paper measured other people with other networks: compare the direction, not the digits."
         )
     typer.echo(f"Report: {REPORT.resolve()}" if REPORT.exists() else "No report yet: make demo")
+
+
+@app.command()
+def fetch() -> None:
+    """Get the generator that params.yaml names from the hub, and check its digests."""
+    from tasks import params
+    from tasks.fetch import fetch as get
+
+    p = params.load()
+    get(p.generator)
+    typer.echo(f"{p.generator.path} and {p.generator.ip_adapter} are in place")
 
 
 def _took(timing: dict[str, float]) -> str:

@@ -22,7 +22,7 @@ def stages(file: Path = Path("dvc.yaml")) -> list[str]:
     return list(yaml.safe_load(file.read_text())["stages"])
 
 
-def reproduce(stage: str, log: Callable[[str], None] = print) -> None:
+def reproduce(stage: str, log: Callable[[str], None] = print, folder: Path = Path()) -> None:
     """Bring a stage and what it depends on up to date; its output goes to `log`, line by line.
 
     Whatever ends this call early (a cancelled run, Ctrl-C) ends the stage's whole process group first.
@@ -30,7 +30,12 @@ def reproduce(stage: str, log: Callable[[str], None] = print) -> None:
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", stage]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_environment(), start_new_session=True
+        command,
+        cwd=folder,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
     assert process.stdout is not None
     try:
