@@ -13,7 +13,7 @@ SCLERA = np.array((236, 232, 228), np.float32)
 def iris_colour(person: Phantom) -> np.ndarray:
     """Return the iris' colour, from brown over green to blue and grey."""
     t = person.traits
-    return palette(_IRIS, 0.5 + 0.5 * t.iris_hue) * (1.0 + 0.22 * t.iris_lightness)
+    return palette(_IRIS, (0.5 + 0.5 * t.iris_hue) * (1 - 0.4 * max(0.0, t.skin_tone))) * (1.0 + 0.22 * t.iris_lightness)
 
 
 def circle(centre: Colour, radius: float, wobble: np.ndarray | None = None) -> np.ndarray:

@@ -74,8 +74,8 @@ def proportions(person: Phantom, shot: Shot) -> Proportions:
         lower_lip=(0.045 + 0.012 * t.lower_lip - 0.005 * male * adult) * (1 - 0.42 * old) * (1 - 0.15 * smile),
         eye_x=0.2 + 0.009 * t.eye_spacing,
         eye=0.109 + 0.008 * t.eye_size + 0.008 * child - 0.003 * old,
-        lid_up=0.055 + 0.007 * t.eye_opening + 0.004 * t.eye_size + 0.009 * child - 0.014 * old - 0.003 * smile,
-        lid_down=0.039 + 0.004 * t.eye_opening + 0.005 * child - 0.007 * smile + 0.003 * old,
+        lid_up=0.057 + 0.007 * t.eye_opening + 0.004 * t.eye_size + 0.009 * child - 0.010 * old - 0.003 * smile,
+        lid_down=0.041 + 0.004 * t.eye_opening + 0.005 * child - 0.007 * smile + 0.003 * old,
         iris=0.0505 + 0.0025 * t.eye_size + 0.004 * child,
         brow_y=(0.312 - 0.020 * t.brow_height + male * adult * 0.014 - 0.022 * shot.brow_raise
                 + 0.014 * child + 0.008 * old),
@@ -116,7 +116,7 @@ def _eye(p: Proportions, person: Phantom, shot: Shot, pose: Pose, side: int) -> 
     upper = np.stack([u * half, base - p.lid_up * peak + hood * (peak > 0)], 1)
     lower = np.stack([u * half, base + p.lid_down * trough], 1)
     upper[[0, -1]], lower[[0, -1]] = (base_ends := np.stack([u[[0, -1]] * half, base[[0, -1]]], 1)), base_ends
-    iris = np.array([side * shot.gaze[0] * 0.10, -0.009 + shot.gaze[1] * 0.05], np.float32)
+    iris = np.array([side * shot.gaze[0] * 0.08, -0.009 + shot.gaze[1] * 0.05], np.float32)
     brow = _brow(p, person, half)
     frame, origin = np.array([side, 1], np.float32), np.array([0.5 + side * p.eye_x, 0.45], np.float32)
     order = slice(None, None, side)

@@ -14,7 +14,7 @@ _GREY = (184, 182, 182)
 def hair_colour(person: Phantom) -> np.ndarray:
     """Return the hair's colour; the grey share grows from 30 to 85 years."""
     t = person.traits
-    colour = palette(_TONES, 0.5 + 0.5 * t.hair_lightness)
+    colour = palette(_TONES, (0.5 + 0.5 * t.hair_lightness) * (1 - 0.45 * max(0.0, t.skin_tone)))
     red = max(0.0, t.hair_redness) * (0.35 + 0.3 * t.hair_lightness)
     colour = mix(colour, (166, 74, 34), red)
     return mix(colour, _GREY, 0.95 * person.ageing(30, 85))

@@ -59,8 +59,8 @@ def draw_uveitis(painter: Painter, eye: Eye, amount: float, rng: np.random.Gener
     part = painter.crop(eye.centre - reach, eye.centre + reach)
     _, colour = eye_colours(painter, eye)
     clip = part.mask(eye.contour, 0.008 * w)
-    ring = (1.22 + 0.20 * amount) * r
-    part.fill(circle(eye.iris, ring), (150, 24, 92), 0.42 + 0.53 * amount, blur=(0.08 + 0.04 * amount) * r, clip=clip)
+    ring = (1.28 + 0.20 * amount) * r
+    part.fill(circle(eye.iris, ring), (168, 20, 104), 0.60 + 0.37 * amount, blur=(0.08 + 0.04 * amount) * r, clip=clip)
     angles = rng.uniform(0, 6.3, 24)
     rays = np.stack([np.cos(angles), np.sin(angles)], 1)[:, None] * r
     lines = eye.iris + rays * np.array((1.0, 1.28 + 0.24 * amount))[None, :, None]
@@ -74,7 +74,7 @@ def draw_uveitis(painter: Painter, eye: Eye, amount: float, rng: np.random.Gener
 
 def _draw_hypopyon(part: Painter, eye: Eye, amount: float, clip: np.ndarray) -> None:
     """Let white cells settle in the lower chamber, with a level surface."""
-    r, level = eye.radius, 0.74 - 0.28 * amount
+    r, level = eye.radius, 0.74 - 0.32 * amount
     start = np.arcsin(level)
     angle = np.linspace(start, np.pi - start, 14)
     points = eye.iris + 0.95 * r * np.stack([np.cos(angle), np.sin(angle)], 1)

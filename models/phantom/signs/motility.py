@@ -14,7 +14,7 @@ def draw_strabismus(painter: Painter, eye: Eye, amount: float, rng: np.random.Ge
     """Strabismus: the eye turns in or out, the light's reflex stays behind and so leaves the pupil's middle."""
     w = eye.width
     inward = eye.nasal if rng.random() < 0.6 else -eye.nasal
-    shift = np.array((inward * (0.08 + 0.20 * amount) * w, rng.normal(0, 0.015) * w), np.float32)
+    shift = np.array((inward * (0.11 + 0.17 * amount) * w, rng.normal(0, 0.015) * w), np.float32)
     sclera, colour = eye_colours(painter, eye)
     opening = replace(eye, upper=eye.upper + (0, 0.028 * w), lower=eye.lower - (0, 0.004 * w))
     reach = np.array((0.75, 0.62), np.float32) * w
