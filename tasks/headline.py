@@ -55,6 +55,6 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def decimal(distance: float | dict[str, float]) -> str:
+def decimal(distance: float | dict[str, Any]) -> str:
     """Return a distance with three decimals; a distance with its interval comes as {value, ci95}."""
     return f"{distance['value'] if isinstance(distance, dict) else distance:.3f}"

@@ -1,5 +1,8 @@
 """Eyes of a real photograph, as the signs want to know them, from the 68 points of iBUG."""
 
+import importlib
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -15,7 +18,7 @@ DENSE = 13
 
 def find_eyes(rgb: UInt8[np.ndarray, "h w 3"]) -> EyeLandmarks | None:
     """Return both eyes of the largest face that dlib finds, or None."""
-    import dlib
+    dlib: Any = importlib.import_module("dlib")  # its stubs lack what it is used for
 
     boxes = dlib.get_frontal_face_detector()(np.ascontiguousarray(rgb), 1)
     if not boxes:

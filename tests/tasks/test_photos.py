@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def assets() -> Path:
     folder = os.environ.get("MEMA_ASSETS", "")
-    if not Path(folder, "data").is_dir():
+    if not folder or not Path(folder, "data").is_dir():
         pytest.skip("needs the photographs of MEMA_ASSETS")
     return Path(folder)
 
