@@ -1,5 +1,6 @@
 """Eyes of a real photograph, as the signs want to know them, from the 68 points of iBUG."""
 
+import functools
 import importlib
 from typing import Any
 
@@ -18,14 +19,19 @@ DENSE = 13
 
 def find_eyes(rgb: UInt8[np.ndarray, "h w 3"]) -> EyeLandmarks | None:
     """Return both eyes of the largest face that dlib finds, or None."""
-    dlib: Any = importlib.import_module("dlib")  # its stubs lack what it is used for
-
-    boxes = dlib.get_frontal_face_detector()(np.ascontiguousarray(rgb), 1)
+    detect, predict = _networks()
+    boxes = detect(np.ascontiguousarray(rgb), 1)
     if not boxes:
         return None
-    predictor = dlib.shape_predictor(str(packaged_predictor()))
-    shape = predictor(np.ascontiguousarray(rgb), max(boxes, key=lambda box: box.area()))
+    shape = predict(np.ascontiguousarray(rgb), max(boxes, key=lambda box: box.area()))
     return eyes_of_points(np.array([(point.x, point.y) for point in shape.parts()], np.float32))
+
+
+@functools.cache
+def _networks() -> tuple[Any, Any]:
+    """Return dlib's detector and its predictor of 68 points, which takes half a second to read."""
+    dlib: Any = importlib.import_module("dlib")  # its stubs lack what it is used for
+    return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(packaged_predictor()))
 
 
 def eyes_of_points(points: Float[np.ndarray, "68 2"]) -> EyeLandmarks:
