@@ -6,6 +6,14 @@ from models.phantom.renderer import Rendered, render
 from models.phantom.shot import CAMERAS, Shot, sample_shot
 
 __all__ = [
-    "CAMERAS", "IDENTITY_NAMES", "Eye", "EyeLandmarks", "Phantom", "Rendered", "Shot", "render", "sample_phantom",
+    "CAMERAS",
+    "IDENTITY_NAMES",
+    "Eye",
+    "EyeLandmarks",
+    "Phantom",
+    "Rendered",
+    "Shot",
+    "render",
+    "sample_phantom",
     "sample_shot",
 ]

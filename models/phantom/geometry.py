@@ -55,32 +55,55 @@ class Proportions:
 
 def proportions(person: Phantom, shot: Shot) -> Proportions:
     """Derive the proportions: a child's chin and nose are short and its eyes large, an old face sags."""
+    return Proportions(**_skull(person, shot), **_nose_and_mouth(person, shot), **_eyes(person, shot))
+
+
+def _skull(person: Phantom, shot: Shot) -> dict[str, float]:
     t, child, old, male = person.traits, person.childhood, person.ageing(), float(person.male)
     adult = 1 - child
-    smile = shot.smile
-    mouth_y = 0.812 + 0.016 * t.mouth_height + 0.008 * t.nose_length - 0.075 * child + 0.008 * old - 0.005 * smile
-    return Proportions(
-        temple=0.385 + 0.016 * t.face_width + 0.014 * t.temple_width,
-        cheek=0.402 + 0.022 * t.face_width + 0.012 * t.cheek_fullness + 0.012 * child - 0.006 * old,
-        jaw=(0.318 + 0.02 * t.face_width + 0.03 * t.jaw_width + 0.012 * t.cheek_fullness
-             + adult * (0.032 * male - 0.012) + 0.012 * old + 0.018 * child),
-        chin=0.13 + 0.034 * t.chin_width + 0.03 * male * adult + 0.012 * child,
-        chin_y=0.985 + 0.022 * t.chin_length + 0.014 * male * adult - 0.085 * child + 0.035 * shot.mouth_open,
-        nose_y=0.678 + 0.022 * t.nose_length - 0.052 * child + 0.020 * old,
-        nose=0.071 + 0.016 * t.nose_width + 0.006 * male * adult - 0.010 * child + 0.007 * old + 0.005 * smile,
-        mouth_y=mouth_y,
-        mouth=0.135 + 0.022 * t.mouth_width + 0.005 * male - 0.026 * child + 0.026 * smile,
-        upper_lip=(0.031 + 0.010 * t.upper_lip - 0.004 * male * adult) * (1 - 0.52 * old) * (1 - 0.2 * smile),
-        lower_lip=(0.045 + 0.012 * t.lower_lip - 0.005 * male * adult) * (1 - 0.42 * old) * (1 - 0.15 * smile),
-        eye_x=0.2 + 0.009 * t.eye_spacing,
-        eye=0.109 + 0.008 * t.eye_size + 0.008 * child - 0.003 * old,
-        lid_up=0.057 + 0.007 * t.eye_opening + 0.004 * t.eye_size + 0.009 * child - 0.010 * old - 0.003 * smile,
-        lid_down=0.041 + 0.004 * t.eye_opening + 0.005 * child - 0.007 * smile + 0.003 * old,
-        iris=0.0505 + 0.0025 * t.eye_size + 0.004 * child,
-        brow_y=(0.312 - 0.020 * t.brow_height + male * adult * 0.014 - 0.022 * shot.brow_raise
-                + 0.014 * child + 0.008 * old),
-        hairline=0.125 - 0.045 * t.hairline + 0.015 * child,
+    jaw = 0.318 + 0.02 * t.face_width + 0.03 * t.jaw_width + 0.012 * t.cheek_fullness
+    chin_y = 0.985 + 0.022 * t.chin_length + 0.014 * male * adult - 0.085 * child
+    return {
+        "temple": 0.385 + 0.016 * t.face_width + 0.014 * t.temple_width,
+        "cheek": 0.402 + 0.022 * t.face_width + 0.012 * t.cheek_fullness + 0.012 * child - 0.006 * old,
+        "jaw": jaw + adult * (0.032 * male - 0.012) + 0.012 * old + 0.018 * child,
+        "chin": 0.13 + 0.034 * t.chin_width + 0.03 * male * adult + 0.012 * child,
+        "chin_y": chin_y + 0.035 * shot.mouth_open,
+        "hairline": 0.125 - 0.045 * t.hairline + 0.015 * child,
+    }
+
+
+def _nose_and_mouth(person: Phantom, shot: Shot) -> dict[str, float]:
+    t, child, old, male = person.traits, person.childhood, person.ageing(), float(person.male)
+    adult, smile = 1 - child, shot.smile
+    nose = 0.071 + 0.016 * t.nose_width + 0.006 * male * adult - 0.010 * child + 0.007 * old
+    mouth_y = 0.812 + 0.016 * t.mouth_height + 0.008 * t.nose_length - 0.075 * child + 0.008 * old
+    upper_lip = 0.031 + 0.010 * t.upper_lip - 0.004 * male * adult
+    lower_lip = 0.045 + 0.012 * t.lower_lip - 0.005 * male * adult
+    return {
+        "nose_y": 0.678 + 0.022 * t.nose_length - 0.052 * child + 0.020 * old,
+        "nose": nose + 0.005 * smile,
+        "mouth_y": mouth_y - 0.005 * smile,
+        "mouth": 0.135 + 0.022 * t.mouth_width + 0.005 * male - 0.026 * child + 0.026 * smile,
+        "upper_lip": upper_lip * (1 - 0.52 * old) * (1 - 0.2 * smile),
+        "lower_lip": lower_lip * (1 - 0.42 * old) * (1 - 0.15 * smile),
+    }
+
+
+def _eyes(person: Phantom, shot: Shot) -> dict[str, float]:
+    t, child, old, smile = person.traits, person.childhood, person.ageing(), shot.smile
+    lid_up = 0.057 + 0.007 * t.eye_opening + 0.004 * t.eye_size + 0.009 * child - 0.010 * old
+    brow_y = (
+        0.312 - 0.020 * t.brow_height + float(person.male) * (1 - child) * 0.014 - 0.022 * shot.brow_raise
     )
+    return {
+        "eye_x": 0.2 + 0.009 * t.eye_spacing,
+        "eye": 0.109 + 0.008 * t.eye_size + 0.008 * child - 0.003 * old,
+        "lid_up": lid_up - 0.003 * smile,
+        "lid_down": 0.041 + 0.004 * t.eye_opening + 0.005 * child - 0.007 * smile + 0.003 * old,
+        "iris": 0.0505 + 0.0025 * t.eye_size + 0.004 * child,
+        "brow_y": brow_y + 0.014 * child + 0.008 * old,
+    }
 
 
 def face_outline(p: Proportions, person: Phantom) -> np.ndarray:
@@ -88,9 +111,15 @@ def face_outline(p: Proportions, person: Phantom) -> np.ndarray:
     t, sag = person.traits, person.ageing(35)
     bones = 0.008 * t.cheekbones
     half = [
-        (0.0, -0.12), (0.24, -0.07), (p.temple, 0.12), (p.temple + 0.012, 0.32), (p.cheek + bones, 0.50),
-        (0.55 * p.cheek + 0.45 * p.jaw + 0.010 - 0.6 * bones, 0.66), (p.jaw, 0.80 + 0.02 * sag),
-        (0.55 * p.jaw + 0.45 * p.chin, 0.90 + 0.01 * sag - 0.04 * person.childhood), (p.chin, p.chin_y - 0.028),
+        (0.0, -0.12),
+        (0.24, -0.07),
+        (p.temple, 0.12),
+        (p.temple + 0.012, 0.32),
+        (p.cheek + bones, 0.50),
+        (0.55 * p.cheek + 0.45 * p.jaw + 0.010 - 0.6 * bones, 0.66),
+        (p.jaw, 0.80 + 0.02 * sag),
+        (0.55 * p.jaw + 0.45 * p.chin, 0.90 + 0.01 * sag - 0.04 * person.childhood),
+        (p.chin, p.chin_y - 0.028),
         (0.0, p.chin_y),
     ]
     right = np.array(half, np.float32)
@@ -115,15 +144,15 @@ def _eye(p: Proportions, person: Phantom, shot: Shot, pose: Pose, side: int) -> 
     hood = 0.35 * old * np.clip(u, 0, 1) * p.lid_up
     upper = np.stack([u * half, base - p.lid_up * peak + hood * (peak > 0)], 1)
     lower = np.stack([u * half, base + p.lid_down * trough], 1)
-    upper[[0, -1]], lower[[0, -1]] = (base_ends := np.stack([u[[0, -1]] * half, base[[0, -1]]], 1)), base_ends
+    upper[[0, -1]] = lower[[0, -1]] = np.stack([u[[0, -1]] * half, base[[0, -1]]], 1)
     iris = np.array([side * shot.gaze[0] * 0.08, -0.009 + shot.gaze[1] * 0.05], np.float32)
     brow = _brow(p, person, half)
     frame, origin = np.array([side, 1], np.float32), np.array([0.5 + side * p.eye_x, 0.45], np.float32)
     order = slice(None, None, side)
-    placed = [pose.place(points * frame + origin)[order] for points in (upper, lower)]
+    upper_px, lower_px = (pose.place(points * frame + origin)[order] for points in (upper, lower))
     radius = p.iris * shot.zoom * pose.canvas
     brow_px = pose.place(brow * frame + origin, 0.1)[order]
-    return Eye(*placed, pose.place(iris * frame + origin), radius, brow_px, -side)
+    return Eye(upper_px, lower_px, pose.place(iris * frame + origin), radius, brow_px, -side)
 
 
 def _brow(p: Proportions, person: Phantom, half: float) -> np.ndarray:
@@ -132,8 +161,14 @@ def _brow(p: Proportions, person: Phantom, half: float) -> np.ndarray:
     arch = 0.018 + 0.014 * t.brow_arch - 0.010 * adult * float(person.male) - 0.004 * person.ageing()
     length = 1.2 + 0.14 * t.brow_length
     y = p.brow_y - 0.45
-    points = [(-1.05, y + 0.014), (-0.55, y + 0.002), (0.0, y - 0.6 * arch), (0.5, y - arch),
-              (0.5 + 0.5 * (length - 0.5), y - 0.45 * arch + 0.006), (length, y + 0.026 + 0.010 * person.ageing(40))]
+    points = [
+        (-1.05, y + 0.014),
+        (-0.55, y + 0.002),
+        (0.0, y - 0.6 * arch),
+        (0.5, y - arch),
+        (0.5 + 0.5 * (length - 0.5), y - 0.45 * arch + 0.006),
+        (length, y + 0.026 + 0.010 * person.ageing(40)),
+    ]
     return curve(np.array(points, np.float32) * (half, 1), 4)
 
 

@@ -22,7 +22,9 @@ def hair_colour(person: Phantom) -> np.ndarray:
 
 def bald(person: Phantom) -> float:
     """How far a man's hair has gone, 0 to 1: by age, and sooner with a high hairline."""
-    return float(person.male) * float(np.clip(1.15 * person.ageing(30, 95) + 0.45 * person.traits.hairline - 0.35, 0, 1))
+    return float(person.male) * float(
+        np.clip(1.15 * person.ageing(30, 95) + 0.45 * person.traits.hairline - 0.35, 0, 1)
+    )
 
 
 def draw_hair_behind(painter: Painter, p: Proportions, person: Phantom, shot: Shot, pose: Pose) -> None:
@@ -32,7 +34,17 @@ def draw_hair_behind(painter: Painter, p: Proportions, person: Phantom, shot: Sh
     colour, size = hair_colour(person), pose.canvas
     wide = p.cheek + 0.055 + 0.030 * person.traits.hair_volume
     end = _end(person)
-    half = [(0.0, -0.2), (0.3, -0.2), (wide, 0.10), (wide + 0.02, 0.45), (wide + 0.01, 0.75), (wide, end - 0.08), (wide - 0.03, end - 0.01), (wide - 0.10, end), (0.1, end)]
+    half = [
+        (0.0, -0.2),
+        (0.3, -0.2),
+        (wide, 0.10),
+        (wide + 0.02, 0.45),
+        (wide + 0.01, 0.75),
+        (wide, end - 0.08),
+        (wide - 0.03, end - 0.01),
+        (wide - 0.10, end),
+        (0.1, end),
+    ]
     right = np.array(half, np.float32)
     outline = np.concatenate([right, (right * (-1, 1))[::-1]]) + (0.5, 0)
     painter.fill(pose.place(curve(outline, 6, closed=True), -0.8), colour * 0.55, blur=0.008 * size)
@@ -54,7 +66,13 @@ def draw_hair(painter: Painter, p: Proportions, person: Phantom, shot: Shot, pos
     line, edge = pose.place(curve(inner, 8), -0.3), pose.place(curve(outer, 8), -0.5)
     outline = np.concatenate([line, edge[::-1]])
     shade = pose.place(curve(inner + (0, 0.018), 8), -0.2)
-    painter.fill(np.concatenate([shade, edge[::-1]]), (0.62, 0.52, 0.50), 0.5 * (1 - gone), blur=0.020 * size, multiply=True)
+    painter.fill(
+        np.concatenate([shade, edge[::-1]]),
+        (0.62, 0.52, 0.50),
+        0.5 * (1 - gone),
+        blur=0.020 * size,
+        multiply=True,
+    )
     painter.fill(outline, colour * 0.80, (1 - gone) ** 0.6, blur=0.006 * size)
     _draw_gloss(painter, line, edge, colour, size, 1 - gone, painter.mask(outline))
     _draw_strands(painter, line, edge, person, shot, colour, size, 1 - 0.93 * gone)
@@ -69,15 +87,28 @@ def _hairline(p: Proportions, person: Phantom, shot: Shot) -> np.ndarray:
     top = p.hairline - recede
     part = 0.5 + 0.17 * t.hair_part + 0.02 * shot.hair_shift
     side, down = p.temple - 0.035, _end(person)
-    fringe = np.clip(t.hair_fringe, 0, 1) * (0.10 if person.male else 0.16) * (1 - 0.7 * old) * (1 - bald(person))
+    fringe = (
+        np.clip(t.hair_fringe, 0, 1) * (0.10 if person.male else 0.16) * (1 - 0.7 * old) * (1 - bald(person))
+    )
     sweep = 0.035 * t.hair_fringe * (1 if t.hair_part > 0 else -1) + 0.012 * shot.hair_shift
-    cheek = p.cheek - (0.018 if not person.male else -0.012) + 0.012 * shot.hair_shift * float(not person.male)
+    cheek = (
+        p.cheek - (0.018 if not person.male else -0.012) + 0.012 * shot.hair_shift * float(not person.male)
+    )
     corner = top + 0.025 - (0.7 * recede if person.male else 0)
-    return np.array([
-        (0.5 - cheek, down), (0.5 - cheek + 0.003, 0.60 if not person.male else 0.40), (0.5 - side - 0.008, 0.32),
-        (0.5 - 0.26, corner + 0.045 + 0.6 * fringe - sweep), (part, top + fringe),
-        (0.5 + 0.26, corner + 0.045 + 0.6 * fringe + sweep), (0.5 + side + 0.008, 0.32),
-        (0.5 + cheek - 0.003, 0.60 if not person.male else 0.40), (0.5 + cheek, down)], np.float32)
+    return np.array(
+        [
+            (0.5 - cheek, down),
+            (0.5 - cheek + 0.003, 0.60 if not person.male else 0.40),
+            (0.5 - side - 0.008, 0.32),
+            (0.5 - 0.26, corner + 0.045 + 0.6 * fringe - sweep),
+            (part, top + fringe),
+            (0.5 + 0.26, corner + 0.045 + 0.6 * fringe + sweep),
+            (0.5 + side + 0.008, 0.32),
+            (0.5 + cheek - 0.003, 0.60 if not person.male else 0.40),
+            (0.5 + cheek, down),
+        ],
+        np.float32,
+    )
 
 
 def _contour(p: Proportions, person: Phantom) -> np.ndarray:
@@ -86,14 +117,30 @@ def _contour(p: Proportions, person: Phantom) -> np.ndarray:
     puff = 0.030 * t.hair_volume
     wide = p.cheek + (0.055 + puff if not person.male else 0.028 + 0.5 * puff)
     down = _end(person)
-    return np.array([
-        (0.5 - wide, down), (0.5 - wide - 0.01, 0.60 if not person.male else 0.38), (0.5 - wide, 0.25), (0.5 - 0.38, -0.02),
-        (0.5, -0.12), (0.5 + 0.38, -0.02), (0.5 + wide, 0.25), (0.5 + wide + 0.01, 0.60 if not person.male else 0.38),
-        (0.5 + wide, down)], np.float32)
+    return np.array(
+        [
+            (0.5 - wide, down),
+            (0.5 - wide - 0.01, 0.60 if not person.male else 0.38),
+            (0.5 - wide, 0.25),
+            (0.5 - 0.38, -0.02),
+            (0.5, -0.12),
+            (0.5 + 0.38, -0.02),
+            (0.5 + wide, 0.25),
+            (0.5 + wide + 0.01, 0.60 if not person.male else 0.38),
+            (0.5 + wide, down),
+        ],
+        np.float32,
+    )
 
 
 def _draw_strands(
-    painter: Painter, line: np.ndarray, edge: np.ndarray, person: Phantom, shot: Shot, colour: np.ndarray, size: int,
+    painter: Painter,
+    line: np.ndarray,
+    edge: np.ndarray,
+    person: Phantom,
+    shot: Shot,
+    colour: np.ndarray,
+    size: int,
     density: float,
 ) -> None:
     """Comb strands along the hair: parallel to the border of long hair, upwards from a man's hairline."""
@@ -106,13 +153,17 @@ def _draw_strands(
         half = 0.5 * len(line)
         goal = half + (root - half) * rng.uniform(0.55, 0.80, 2 * number)
         end = edge[goal.astype(int)]
-        lean = np.stack([rng.normal(0.03, 0.02, 2 * number) * size * np.sign(person.traits.hair_part), 0 * root], 1)
+        lean = np.stack(
+            [rng.normal(0.03, 0.02, 2 * number) * size * np.sign(person.traits.hair_part), 0 * root], 1
+        )
         lean *= np.clip(1.2 - 1.6 * np.abs(root - half) / half, 0, 1)[:, None]
         start = start + rng.normal(0, 0.005 * size, (2 * number, 2))
         strands = curve_rows(np.stack([start, 0.6 * start + 0.4 * end + lean, end], 1))
     else:
         share = rng.beta(0.9, 1.2, number)[:, None, None]
-        wave = rng.normal(0, 0.006 * size, (number, 1, 2)) * np.sin(np.linspace(0, 9, len(line)))[None, :, None]
+        wave = (
+            rng.normal(0, 0.006 * size, (number, 1, 2)) * np.sin(np.linspace(0, 9, len(line)))[None, :, None]
+        )
         strands = line[None] * (1 - share) + edge[None] * share + wave
     strands = strands.astype(np.float32)
     painter.lines(strands[::3], colour * 0.55, 0.005 * size, 0.50)
@@ -121,14 +172,20 @@ def _draw_strands(
 
 
 def _draw_gloss(
-    painter: Painter, line: np.ndarray, edge: np.ndarray, colour: np.ndarray, size: int, strength: float,
+    painter: Painter,
+    line: np.ndarray,
+    edge: np.ndarray,
+    colour: np.ndarray,
+    size: int,
+    strength: float,
     clip: np.ndarray,
 ) -> None:
     """Round the mass of hair: dark at the borders, a band of light between."""
     for share, factor, width, alpha in ((0.06, 0.60, 0.05, 0.6), (0.95, 0.55, 0.07, 0.7)):
         path = line + share * (edge - line)
-        painter.lines([path], (factor,) * 3, width * size, alpha * strength, blur=0.018 * size, clip=clip,
-                      multiply=True)
+        painter.lines(
+            [path], (factor,) * 3, width * size, alpha * strength, blur=0.018 * size, clip=clip, multiply=True
+        )
     band = line + 0.42 * (edge - line)
     third = len(band) // 5
     light = np.minimum(colour * 1.45 + 22, 255)
@@ -148,6 +205,13 @@ def _draw_fringe(
     """Keep the hair above the ears of a bald head."""
     size = pose.canvas
     for s in (-1, 1):
-        patch = [(0.5 + s * (p.temple - 0.02), 0.14), (0.5 + s * (p.temple + 0.07), 0.10), (0.5 + s * (p.temple + 0.08), 0.40),
-                 (0.5 + s * (p.cheek + 0.01), 0.46), (0.5 + s * (p.temple - 0.012), 0.32)]
-        painter.fill(pose.place(curve(patch, 6, closed=True), -0.4), colour * 0.85, 0.85 * gone, blur=0.014 * size)
+        patch = [
+            (0.5 + s * (p.temple - 0.02), 0.14),
+            (0.5 + s * (p.temple + 0.07), 0.10),
+            (0.5 + s * (p.temple + 0.08), 0.40),
+            (0.5 + s * (p.cheek + 0.01), 0.46),
+            (0.5 + s * (p.temple - 0.012), 0.32),
+        ]
+        painter.fill(
+            pose.place(curve(patch, 6, closed=True), -0.4), colour * 0.85, 0.85 * gone, blur=0.014 * size
+        )

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.phantom.painter import curve
-
 
 @dataclass(frozen=True)
 class Eye:
@@ -63,7 +61,7 @@ class EyeLandmarks:
 
 
 def eyes_from_corners(corners: np.ndarray) -> EyeLandmarks:
-    """Estimate both eyes from their corners alone, [4, 2] px from the viewer's left to right, by average proportions."""
+    """Estimate both eyes by average proportions from their corners, [4, 2] px from left to right."""
     return EyeLandmarks(_average_eye(corners[0], corners[1], 1), _average_eye(corners[2], corners[3], -1))
 
 
@@ -76,20 +74,10 @@ def _average_eye(first: np.ndarray, last: np.ndarray, nasal: int) -> Eye:
     middle = (first + last) / 2
     brow = along[::2] + (u[::2] * 0.15) * across - (0.62 - 0.10 * u[::2] ** 2) * down
     return Eye(
-        (along - 0.20 * bow * down).astype(np.float32), (along + 0.13 * bow * down).astype(np.float32),
-        (middle - 0.03 * down).astype(np.float32), 0.205 * float(np.linalg.norm(across)), brow.astype(np.float32), nasal,
+        (along - 0.20 * bow * down).astype(np.float32),
+        (along + 0.13 * bow * down).astype(np.float32),
+        (middle - 0.03 * down).astype(np.float32),
+        0.205 * float(np.linalg.norm(across)),
+        brow.astype(np.float32),
+        nasal,
     )
-
-
-def eyes_from_68(points: np.ndarray) -> EyeLandmarks:
-    """Take both eyes and brows from the 68 points of iBUG 300-W (dlib's predictor), px."""
-    points = np.asarray(points, np.float32)
-    return EyeLandmarks(_measured_eye(points[36:42], points[17:22], 1), _measured_eye(points[42:48], points[22:27], -1))
-
-
-def _measured_eye(six: np.ndarray, brow: np.ndarray, nasal: int) -> Eye:
-    """Smooth dlib's six points of one eye: corner, two above, corner, two below."""
-    upper, lower = curve(six[[0, 1, 2, 3]], 6), curve(six[[0, 5, 4, 3]], 6)
-    width = float(np.linalg.norm(six[3] - six[0]))
-    centre = six[[1, 2, 4, 5]].mean(0)
-    return Eye(upper, lower, centre, 0.205 * width, curve(brow, 4), nasal)

@@ -11,11 +11,13 @@ Colour = Sequence[float] | np.ndarray
 
 
 class Painter:
-    """Paints on `pixels` in place, in pixel coordinates; remembers in `coverage` how much it covered if asked to."""
+    """Paints on `pixels` in place, in pixel coordinates; `coverage` remembers how opaquely, if tracked."""
 
     def __init__(self, pixels: np.ndarray, origin: tuple[int, int] = (0, 0), *, track: bool = False) -> None:
         self.pixels = pixels  # float32 [h, w, 3], 0 to 255
-        self.origin = np.array(origin, np.float32)  # x, y of the first pixel in the coordinates of the strokes
+        self.origin = np.array(
+            origin, np.float32
+        )  # x, y of the first pixel in the coordinates of the strokes
         self.coverage = np.zeros(pixels.shape[:2], np.float32) if track else None
 
     def crop(self, low: np.ndarray, high: np.ndarray) -> "Painter":
@@ -29,17 +31,30 @@ class Painter:
         return part
 
     def fill(
-        self, points: np.ndarray, colour: Colour, alpha: float = 1.0, *, blur: float = 0.0,
-        clip: np.ndarray | None = None, multiply: bool = False,
+        self,
+        points: np.ndarray,
+        colour: Colour,
+        alpha: float = 1.0,
+        *,
+        blur: float = 0.0,
+        clip: np.ndarray | None = None,
+        multiply: bool = False,
     ) -> None:
-        """Fill a polygon; `colour` is an RGB triple or an image of the canvas's size, a factor if `multiply`."""
+        """Fill a polygon; `colour` is an RGB triple or a whole canvas of them, a factor if `multiply`."""
         box = self._box(points, blur)
         if box is not None:
             self._blend(box, self._polygon(points, box, blur), colour, alpha, clip, multiply)
 
     def lines(
-        self, lines: Sequence[np.ndarray] | np.ndarray, colour: Colour, width: float, alpha: float = 1.0, *,
-        blur: float = 0.0, clip: np.ndarray | None = None, multiply: bool = False,
+        self,
+        lines: Sequence[np.ndarray] | np.ndarray,
+        colour: Colour,
+        width: float,
+        alpha: float = 1.0,
+        *,
+        blur: float = 0.0,
+        clip: np.ndarray | None = None,
+        multiply: bool = False,
     ) -> None:
         """Draw polylines as one layer; a line thinner than a pixel is drawn fainter instead."""
         if len(lines) == 0:
@@ -54,8 +69,14 @@ class Painter:
         self._blend(box, _soften(mask, blur), colour, alpha * min(1.0, width), clip, multiply)
 
     def glow(
-        self, centre: Colour, radii: tuple[float, float], colour: Colour, alpha: float, *,
-        clip: np.ndarray | None = None, multiply: bool = False,
+        self,
+        centre: Colour,
+        radii: tuple[float, float],
+        colour: Colour,
+        alpha: float,
+        *,
+        clip: np.ndarray | None = None,
+        multiply: bool = False,
     ) -> None:
         """Lay a Gaussian spot with standard deviations `radii` along x and y."""
         point = np.asarray(centre, np.float32)
@@ -88,8 +109,13 @@ class Painter:
         return _soften(mask, blur)
 
     def _blend(
-        self, box: tuple[int, int, int, int], mask: np.ndarray, colour: Colour, alpha: float,
-        clip: np.ndarray | None, multiply: bool,
+        self,
+        box: tuple[int, int, int, int],
+        mask: np.ndarray,
+        colour: Colour,
+        alpha: float,
+        clip: np.ndarray | None,
+        multiply: bool,
     ) -> None:
         area = (slice(box[0], box[1]), slice(box[2], box[3]))
         mask = mask * np.float32(alpha)
@@ -135,7 +161,9 @@ def _catmull_rom(num_points: int, samples: int, closed: bool) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
-def curve(points: Sequence[Sequence[float]] | np.ndarray, samples: int = 8, *, closed: bool = False) -> np.ndarray:
+def curve(
+    points: Sequence[Sequence[float]] | np.ndarray, samples: int = 8, *, closed: bool = False
+) -> np.ndarray:
     """Return a smooth curve through the points, `samples` steps between two of them."""
     array = np.asarray(points, np.float32)
     return _catmull_rom(len(array), samples, closed) @ array

@@ -38,7 +38,7 @@ def _height(p: Proportions, person: Phantom, shot: Shot, pose: Pose) -> np.ndarr
 
 
 def _bumps(p: Proportions, person: Phantom, shot: Shot) -> list[tuple[float, ...]]:
-    """Return (distance from the middle, y, width, height, amount, depth) of each bump; those off the middle are paired."""
+    """Return (distance from the middle, y, width, height, amount, depth) of each bump or pair of bumps."""
     t, old, child, male = person.traits, person.ageing(), person.childhood, float(person.male)
     socket = 0.030 + 0.012 * t.eye_depth + 0.012 * old - 0.008 * child
     bridge = (0.029 + 0.012 * t.nose_bridge) * (1 - 0.5 * child)
@@ -51,9 +51,23 @@ def _bumps(p: Proportions, person: Phantom, shot: Shot) -> list[tuple[float, ...
         (0.085, 0.43, 0.022, 0.050, -0.016 - 0.006 * t.nose_bridge, 0.2),
         (0.0, 0.50, 0.033 + 0.006 * t.nose_width, 0.085, bridge, 0.5),
         (0.0, p.nose_y - 0.105, 0.034 + 0.006 * t.nose_width, 0.06, 0.9 * bridge, 0.7),
-        (0.0, p.nose_y - 0.035, 0.034 + 0.008 * t.nose_tip + 0.006 * t.nose_width, 0.032, 0.042 + 0.010 * t.nose_tip, 1.0),
+        (
+            0.0,
+            p.nose_y - 0.035,
+            0.034 + 0.008 * t.nose_tip + 0.006 * t.nose_width,
+            0.032,
+            0.042 + 0.010 * t.nose_tip,
+            1.0,
+        ),
         (0.78 * p.nose, p.nose_y - 0.016, 0.020, 0.022, 0.022, 0.75),
-        (0.245, cheek_y, 0.085, 0.065, 0.022 + 0.012 * t.cheekbones + 0.010 * shot.smile + 0.008 * child, 0.0),
+        (
+            0.245,
+            cheek_y,
+            0.085,
+            0.065,
+            0.022 + 0.012 * t.cheekbones + 0.010 * shot.smile + 0.008 * child,
+            0.0,
+        ),
         (0.27, 0.76, 0.060, 0.070, 0.010 + 0.016 * t.cheek_fullness + 0.012 * child - 0.014 * old, -0.2),
         (p.jaw - 0.05, 0.84, 0.040, 0.040, 0.020 * old, -0.4),
         (0.0, 0.5 * (p.nose_y + p.mouth_y) + 0.005, 0.011, 0.024, -0.009, 0.5),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from models.phantom.beard import draw_beard
 from models.phantom.eye import draw_eye
 from models.phantom.features import draw_brow, draw_mouth, draw_nose
 from models.phantom.geometry import Pose, eye_landmarks, five_points, proportions
@@ -15,7 +16,8 @@ from models.phantom.painter import Painter, mix
 from models.phantom.photo import background, photograph
 from models.phantom.shot import Shot
 from models.phantom.signs import draw_sign
-from models.phantom.skin import draw_beard, draw_skin, draw_wrinkles, skin_colour
+from models.phantom.skin import draw_skin, skin_colour
+from models.phantom.wrinkles import draw_wrinkles
 
 _SUPERSAMPLING = 2
 _MIN_DRAWN_SIZE = 128
@@ -37,12 +39,17 @@ class Rendered:
 
 
 def render(
-    person: Phantom, shot: Shot, size: int = 96, disease: str = "normal", severity: str = "", eye: str = "right"
+    person: Phantom,
+    shot: Shot,
+    size: int = 96,
+    disease: str = "normal",
+    severity: str = "",
+    eye: str = "right",
 ) -> Rendered:
-    """Draw one photo of a phantom, wearing a sign if `disease` is not normal; equal arguments give equal pixels.
+    """Draw one photo of a phantom, with a sign unless `disease` is normal; equal arguments give equal pixels.
 
-    `eye` is "left", "right" or "both" as the viewer sees them. A sign of the eyes' geometry changes the picture but
-    not `eyes`, which are those of the healthy face.
+    `eye` is "left", "right" or "both" as the viewer sees them. A sign that moves lid or iris changes the
+    picture but not the landmarks, which are those of the healthy face.
     """
     if size < 64:
         raise ValueError(f"size: {size} px is too small to draw a face; take 64 or more")
@@ -55,7 +62,10 @@ def render(
         scene, mask = draw_sign(scene, eyes, disease, severity, eye, np.random.default_rng([shot.seed, 9]))
     shrunk = eyes.scaled(size / canvas)
     five = (five_points(eyes, p, pose) + 0.5) * (size / canvas) - 0.5
-    points = [five, *(part for e in (shrunk.left, shrunk.right) for part in (e.upper, e.lower, e.iris[None], e.brow))]
+    points = [
+        five,
+        *(part for e in (shrunk.left, shrunk.right) for part in (e.upper, e.lower, e.iris[None], e.brow)),
+    ]
     lesion = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
     return Rendered(
         image=photograph(scene, shot, size),

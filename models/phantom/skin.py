@@ -1,4 +1,4 @@
-"""Skin: its colour, light, blush, freckles, moles, spots of age, wrinkles and beard."""
+"""Skin: its colour, light, blush, freckles, moles and spots of age."""
 
 import cv2
 import numpy as np
@@ -25,7 +25,9 @@ def skin_colour(person: Phantom) -> np.ndarray:
 def draw_skin(painter: Painter, p: Proportions, person: Phantom, shot: Shot, pose: Pose) -> None:
     """Paint ears, neck and the lit face."""
     size, base = pose.canvas, skin_colour(person)
-    light, gloss = (cv2.resize(x, (size, size), interpolation=cv2.INTER_CUBIC) for x in shading(p, person, shot, pose))
+    light, gloss = (
+        cv2.resize(x, (size, size), interpolation=cv2.INTER_CUBIC) for x in shading(p, person, shot, pose)
+    )
     lit = base * np.stack([light**0.82, light**1.05, light**1.18], -1)
     shine = (0.16 + 0.05 * person.traits.skin_redness - 0.10 * person.ageing(10)) * np.clip(gloss, 0, 1)
     lit += (255 - lit) * shine[..., None]
@@ -39,8 +41,16 @@ def draw_skin(painter: Painter, p: Proportions, person: Phantom, shot: Shot, pos
 
 def _draw_neck(painter: Painter, p: Proportions, base: np.ndarray, pose: Pose) -> None:
     size = pose.canvas
-    neck = curve([(0.5 - 0.8 * p.jaw, 0.78), (0.5 + 0.8 * p.jaw, 0.78), (0.5 + 0.78 * p.jaw, 1.2),
-                  (0.5 - 0.78 * p.jaw, 1.2)], 4, closed=True)
+    neck = curve(
+        [
+            (0.5 - 0.8 * p.jaw, 0.78),
+            (0.5 + 0.8 * p.jaw, 0.78),
+            (0.5 + 0.78 * p.jaw, 1.2),
+            (0.5 - 0.78 * p.jaw, 1.2),
+        ],
+        4,
+        closed=True,
+    )
     painter.fill(pose.place(neck, -0.6), base * (0.66, 0.58, 0.54), blur=0.01 * size)
 
 
@@ -49,8 +59,17 @@ def _draw_ears(painter: Painter, p: Proportions, person: Phantom, base: np.ndarr
     tall = 0.115 * (1 + 0.22 * person.traits.ear_size + 0.12 * person.ageing(40))
     for side in (-1, 1):
         x = 0.5 + side * (p.cheek + 0.004)
-        rim = np.array([(-0.02, -0.9), (0.03, -1.0), (0.055, -0.6), (0.045, 0.1), (0.025, 0.75), (0.0, 1.0),
-                        (-0.03, 0.8)]) * (side * (1 + 0.4 * person.traits.ear_size), tall)
+        rim = np.array(
+            [
+                (-0.02, -0.9),
+                (0.03, -1.0),
+                (0.055, -0.6),
+                (0.045, 0.1),
+                (0.025, 0.75),
+                (0.0, 1.0),
+                (-0.03, 0.8),
+            ]
+        ) * (side * (1 + 0.4 * person.traits.ear_size), tall)
         outer = pose.place(curve(rim + (x, 0.50), 5, closed=True), -1.0)
         painter.fill(outer, base * (0.88, 0.78, 0.74), blur=0.004 * size)
         inner = pose.place(curve(rim * (0.55, 0.62) + (x + side * 0.004, 0.495), 5, closed=True), -1.0)
@@ -60,15 +79,26 @@ def _draw_ears(painter: Painter, p: Proportions, person: Phantom, base: np.ndarr
 def _draw_complexion(painter: Painter, p: Proportions, person: Phantom, pose: Pose) -> None:
     """Blush of cheeks, nose and chin; dusk around the eyes."""
     t, size = person.traits, pose.canvas
-    rosy = 0.13 + 0.08 * t.skin_redness + 0.16 * person.childhood + (0.0 if person.male else 0.07) - 0.08 * person.ageing()
+    rosy = (
+        0.13
+        + 0.08 * t.skin_redness
+        + 0.16 * person.childhood
+        + (0.0 if person.male else 0.07)
+        - 0.08 * person.ageing()
+    )
     for side in (-1, 1):
         cheek = pose.place([0.5 + side * 0.27, 0.64], 0.0)
         painter.glow(cheek, (0.085 * size, 0.06 * size), (1.04, 0.70, 0.68), rosy * 1.45, multiply=True)
         socket = pose.place([0.5 + side * (p.eye_x - 0.01), 0.43], 0.0)
         dusk = 0.20 + 0.12 * t.eye_depth + 0.15 * person.ageing() - 0.1 * person.childhood
         painter.glow(socket, (0.095 * size, 0.06 * size), (0.72, 0.56, 0.55), dusk, multiply=True)
-    painter.glow(pose.place([0.5, p.nose_y - 0.03], 1.0), (0.05 * size, 0.035 * size), (1.03, 0.75, 0.72),
-                 0.25 + 0.18 * t.skin_redness, multiply=True)
+    painter.glow(
+        pose.place([0.5, p.nose_y - 0.03], 1.0),
+        (0.05 * size, 0.035 * size),
+        (1.03, 0.75, 0.72),
+        0.25 + 0.18 * t.skin_redness,
+        multiply=True,
+    )
 
 
 def _draw_marks(painter: Painter, p: Proportions, person: Phantom, base: np.ndarray, pose: Pose) -> None:
@@ -79,85 +109,20 @@ def _draw_marks(painter: Painter, p: Proportions, person: Phantom, base: np.ndar
     shown = places[: int(90 * max(0.0, t.freckles))]
     for group, radius in ((shown[::2], 0.0042), (shown[1::2], 0.0060)):
         dots = pose.place(group, 0.1)
-        painter.lines([np.stack([d, d + 0.01]) for d in dots], base * (0.68, 0.52, 0.42), 2 * radius * size, 0.50, blur=0.35 * radius * size)
+        painter.lines(
+            [np.stack([d, d + 0.01]) for d in dots],
+            base * (0.68, 0.52, 0.42),
+            2 * radius * size,
+            0.50,
+            blur=0.35 * radius * size,
+        )
     spots = rng.uniform((-0.34, 0.12), (0.34, 0.90), (26, 2)) + (0.5, 0)
     sizes = rng.uniform(0.006, 0.014, 26)
     for spot, radius in zip(spots[: int(26 * person.ageing(45, 95))], sizes, strict=False):
-        painter.glow(pose.place(spot, 0.0), (radius * size, 0.8 * radius * size), base * (0.64, 0.50, 0.42), 0.55)
+        painter.glow(
+            pose.place(spot, 0.0), (radius * size, 0.8 * radius * size), base * (0.64, 0.50, 0.42), 0.55
+        )
     moles = ((t.mole_x, t.mole_y, 0.009 + 0.006 * t.mole_size), (t.second_mole_x, t.second_mole_y, 0.0075))
     for x, y, radius in moles:
         place = pose.place([0.5 + 0.30 * x, 0.70 + 0.20 * y], 0.1)
         painter.glow(place, (radius * size, radius * size), base * (0.34, 0.24, 0.22), 0.95)
-
-
-def draw_wrinkles(painter: Painter, p: Proportions, person: Phantom, shot: Shot, pose: Pose) -> None:
-    """Furrows that deepen steadily: forehead, frown, corners of the eyes, beside the nose, mouth and below the eyes."""
-    size = pose.canvas
-    rng = np.random.default_rng([person.seed, 2])
-    for lines, depth, alpha, width in _furrows(p, person, shot, rng):
-        if alpha > 0.02:
-            places = [pose.place(line, depth) for line in lines]
-            painter.lines(places, (0.60, 0.47, 0.44), width * size, alpha, blur=0.6 * width * size, multiply=True)
-            shifted = [place + (0, 0.9 * width * size) for place in places]
-            painter.lines(shifted, (1.16, 1.13, 1.11), width * size, 0.7 * alpha, blur=0.5 * width * size, multiply=True)
-
-
-def _furrows(
-    p: Proportions, person: Phantom, shot: Shot, rng: np.random.Generator
-) -> list[tuple[list[np.ndarray], float, float, float]]:
-    """Return groups of (unit lines, depth, strength, width)."""
-    forehead = []
-    for level in range(4):
-        wave, y = rng.normal(0, 0.004, 4), 0.165 + 0.036 * level + rng.normal(0, 0.003)
-        forehead.append(curve([(0.5 + 0.24 * u, y + 0.012 * u * u + w) for u, w in
-                               zip((-1, -0.4, 0.4, 1), wave, strict=True)], 6))
-    crow, mouth, bags, fold, marionette = [], [], [], [], []
-    for s in (-1, 1):
-        x, corner = 0.5 + s * (p.eye_x + p.eye), 0.5 + s * (p.mouth + 0.012)
-        crow += [curve([(x + s * 0.018, 0.45 + 0.014 * k), (x + s * 0.045, 0.448 + 0.026 * k),
-                        (x + s * 0.07, 0.45 + 0.040 * k)], 5) for k in (-1, 0, 1, 2)]
-        bags.append(curve([(0.5 + s * (p.eye_x - 0.085), 0.505), (0.5 + s * p.eye_x, 0.548),
-                           (0.5 + s * (p.eye_x + 0.085), 0.520)], 6))
-        fold.append(curve([(0.5 + s * (p.nose + 0.010), p.nose_y - 0.025), (0.5 + s * (p.nose + 0.038), p.nose_y + 0.022),
-                           (0.5 + s * (p.mouth + 0.022), p.mouth_y - 0.040), (0.5 + s * (p.mouth + 0.038), p.mouth_y + 0.010)], 6))
-        marionette.append(curve([(corner, p.mouth_y + 0.012), (corner + s * 0.008, p.mouth_y + 0.05),
-                                 (corner + s * 0.004, p.mouth_y + 0.10)], 5))
-    for k in np.linspace(-0.8, 0.8, 7):
-        top = p.mouth_y - p.upper_lip
-        mouth.append(np.array([(0.5 + k * p.mouth, top - 0.004), (0.5 + 1.05 * k * p.mouth, top - 0.034)], np.float32))
-    frown = [curve([(0.5 + s * 0.030, p.brow_y + 0.03), (0.5 + s * 0.026, p.brow_y - 0.015)], 3) for s in (-1, 1)]
-    smile, a = 0.15 * shot.smile, person.ageing
-    return [
-        (forehead[1:3], 0.0, 0.62 * a(25, 75) + 0.12 * max(0, shot.brow_raise), 0.008),
-        (forehead[::3], 0.0, 0.62 * a(45, 95), 0.008),
-        (frown, 0.1, 0.7 * a(30, 85), 0.009),
-        (crow, -0.1, 0.70 * a(28, 85) + smile * a(15, 40), 0.006),
-        (bags, 0.0, 0.06 + 0.64 * a(18, 90), 0.010),
-        (fold, 0.3, 0.06 + 0.84 * a(15, 80) + smile, 0.013),
-        (marionette, 0.3, 0.8 * a(38, 92), 0.010),
-        (mouth, 0.35, 0.65 * a(55, 95), 0.006),
-    ]
-
-
-def draw_beard(painter: Painter, p: Proportions, person: Phantom, shot: Shot, hair: np.ndarray, pose: Pose) -> None:
-    """Shade a man's jaw and lip: a shadow from puberty on, a full beard where the trait asks for one."""
-    grown = float(np.clip((person.age - 13) / 9, 0, 1))
-    if not person.male or grown == 0:
-        return
-    t, size, rng = person.traits, pose.canvas, np.random.default_rng([person.seed, 3, shot.seed])
-    full = float(np.clip(t.beard * 1.6 - 0.3, 0, 1))
-    amount = grown * (0.26 + 0.07 * t.beard + 0.05 * shot.stubble + 0.45 * full)
-    left = [(0.5 - p.cheek + 0.012, 0.60), (0.5 - p.jaw + 0.06, 0.735), (0.5 - p.mouth - 0.045, p.mouth_y - 0.045),
-            (0.5 - 0.05, p.nose_y + 0.035)]
-    upper = [*left, *[(1 - x, y) for x, y in left[::-1]]]
-    lower = [(0.5 + p.cheek, 0.66), (0.5 + p.jaw + 0.02, 0.86), (0.5 + p.chin, p.chin_y + 0.02),
-             (0.5 - p.chin, p.chin_y + 0.02), (0.5 - p.jaw - 0.02, 0.86), (0.5 - p.cheek, 0.66)]
-    region = pose.place(curve(upper + lower, 5, closed=True), 0.05)
-    face = painter.mask(pose.place(face_outline(p, person), -0.25))
-    mask = painter.mask(region, 0.022 * size) * face
-    lips = pose.place(curve([(0.5 - p.mouth, p.mouth_y), (0.5, p.mouth_y - p.upper_lip), (0.5 + p.mouth, p.mouth_y),
-                             (0.5, p.mouth_y + p.lower_lip)], 5, closed=True), 0.35)
-    mask *= 1 - painter.mask(lips, 0.012 * size)
-    grain = cv2.resize(rng.uniform(0.6, 1.25, (96, 96)).astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-    tint = mix((70, 66, 70), hair, 0.35 + 0.6 * full)
-    painter.pixels += (tint - painter.pixels) * np.clip(mask * grain * amount, 0, 0.92)[..., None]

@@ -26,9 +26,10 @@ _VISIBLE = 0.10  # coverage from which a pixel belongs to the sign
 def draw_sign(
     image: np.ndarray, eyes: EyeLandmarks, disease: str, severity: str, eye: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a copy of an RGB photo wearing the sign, and its mask (uint8, 255 where pixels belong to the sign).
+    """Return a copy of an RGB photo wearing the sign, and the sign's mask (uint8, 255 where it lies).
 
-    `eye` is "left", "right" or "both" as the viewer sees them; `normal` with an empty severity changes nothing.
+    `eye` is "left", "right" or "both" as the viewer sees them. The mask holds every pixel that the sign
+    changed visibly, the raised brow of ptosis included. `normal` with an empty severity changes nothing.
     """
     if disease not in DISEASES:
         raise ValueError(f"disease: {disease!r} is not one of {', '.join(DISEASES)}")
@@ -42,5 +43,6 @@ def draw_sign(
     painter = Painter(image.astype(np.float32), track=True)
     for one in chosen:
         _SIGNS[disease](painter, one, _AMOUNTS[severity], rng)
+    assert painter.coverage is not None
     mask = np.where(painter.coverage > _VISIBLE, 255, 0).astype(np.uint8)
     return np.clip(painter.pixels + 0.5, 0, 255).astype(np.uint8), mask

@@ -16,12 +16,14 @@ def _rows(line: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def _lower_lid_skin(painter: Painter, top: np.ndarray, margin: np.ndarray, skin: np.ndarray) -> None:
-    """Cover the eye from `top` down to `margin` with the colours found along `top`, evened out by the skin's."""
+    """Cover the eye from `top` down to `margin` with the colours along `top`, evened out by the skin's."""
     part = painter.crop(np.minimum(top.min(0), margin.min(0)) - 2, np.maximum(top.max(0), margin.max(0)) + 3)
     height, width = part.pixels.shape[:2]
     columns = np.arange(width, dtype=np.float32) + part.origin[0]
     start, end = _rows(top, columns), _rows(margin, columns)
-    found = cv2.remap(painter.pixels, columns[None], start[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    found = cv2.remap(
+        painter.pixels, columns[None], start[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     found = cv2.GaussianBlur(found, (0, 0), 0.12 * width)
     found = np.maximum(0.5 * found + 0.48 * skin, 0.80 * skin)
     y = np.arange(height, dtype=np.float32)[:, None] + part.origin[1]
@@ -30,10 +32,13 @@ def _lower_lid_skin(painter: Painter, top: np.ndarray, margin: np.ndarray, skin:
     part.fill(np.concatenate([top, margin[::-1]]), np.clip(found * round_lid, 0, 255), blur=0.012 * width)
 
 
-def _stretch(painter: Painter, fixed: np.ndarray, margin: np.ndarray, moved: np.ndarray, beyond: float) -> None:
-    """Move a lid's margin, stretching the skin between it and a fixed line; `beyond` px past the margin go with it.
+def _stretch(
+    painter: Painter, fixed: np.ndarray, margin: np.ndarray, moved: np.ndarray, beyond: float
+) -> None:
+    """Move a lid's margin and stretch the skin between it and a fixed line.
 
-    The lines share their x; where `moved` equals `margin` nothing changes.
+    `beyond` px past the margin go with it. The lines share their x; nothing changes where `moved` equals
+    `margin`.
     """
     columns = np.arange(int(np.ceil(margin[0, 0])), int(np.floor(margin[-1, 0])) + 1)
     far, old, new = (_rows(line, columns)[None, :] for line in (fixed, margin, moved))
@@ -44,12 +49,16 @@ def _stretch(painter: Painter, fixed: np.ndarray, margin: np.ndarray, moved: np.
     keep = slice(left - columns[0], right - columns[0])
     far, old, new, side = far[:, keep], old[:, keep], new[:, keep], side[:, keep]
     y = np.arange(top, bottom, dtype=np.float32)[:, None]
-    scale = np.where(np.abs(new - far) > 0.5, (old - far) / np.where(np.abs(new - far) > 0.5, new - far, 1), 1)
+    scale = np.where(
+        np.abs(new - far) > 0.5, (old - far) / np.where(np.abs(new - far) > 0.5, new - far, 1), 1
+    )
     inside = np.where((y - new) * side > 0, old + (y - new), far + (y - far) * scale)
     weight = np.clip((y - far) * side + 0.5, 0, 1) * np.clip((new - y) * side + beyond + 0.5, 0, 1)
     weight = weight * np.clip(np.abs(new - old), 0, 1)
     x = np.broadcast_to(np.arange(left, right, dtype=np.float32), inside.shape)
-    warped = cv2.remap(painter.pixels, x.copy(), inside.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.remap(
+        painter.pixels, x.copy(), inside.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     area = (slice(top, bottom), slice(left, right))
     painter.pixels[area] += (warped - painter.pixels[area]) * weight[..., None]
     if painter.coverage is not None:
@@ -86,13 +95,15 @@ def _raise_brow(painter: Painter, eye: Eye, lift: float) -> None:
     u = (x + part.origin[0] - centre[0]) / reach[0]
     v = (y + part.origin[1] - centre[1]) / reach[1]
     push = np.clip(1 - u**2, 0, 1) ** 1.5 * np.clip(1 - v**2, 0, 1) ** 1.5
-    part.pixels[:] = cv2.remap(part.pixels.copy(), x, y + lift * push, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    part.pixels[:] = cv2.remap(
+        part.pixels.copy(), x, y + lift * push, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     if part.coverage is not None:
         np.maximum(part.coverage, np.where(push > 0.02, 0.5, 0).astype(np.float32), out=part.coverage)
 
 
 def draw_tao(painter: Painter, eye: Eye, amount: float, rng: np.random.Generator) -> None:
-    """Thyroid associated ophthalmopathy: retracted swollen lids, white above and below the iris, a bulging eye."""
+    """Thyroid associated ophthalmopathy: retracted swollen lids, white above and below the iris."""
     w, middle = eye.width, (eye.upper[:, 1] + eye.lower[:, 1]) / 2
     sclera, colour = eye_colours(painter, eye)
     show = (1.06 + 0.36 * amount) * eye.radius
@@ -101,9 +112,14 @@ def draw_tao(painter: Painter, eye: Eye, amount: float, rng: np.random.Generator
     top = eye.iris[1] + (eye.upper[:, 1] - eye.iris[1]) * lift
     bottom = eye.iris[1] + (eye.lower[:, 1] - eye.iris[1]) * sink
     fade = np.clip(1 - np.linspace(-1, 1, len(top)) ** 6, 0, 1)
-    top, bottom = (old + (new - old) * fade for old, new in ((eye.upper[:, 1], top), (eye.lower[:, 1], bottom)))
-    wide = replace(eye, upper=np.stack([eye.upper[:, 0], np.minimum(top, middle)], 1).astype(np.float32),
-                   lower=np.stack([eye.lower[:, 0], np.maximum(bottom, middle)], 1).astype(np.float32))
+    top, bottom = (
+        old + (new - old) * fade for old, new in ((eye.upper[:, 1], top), (eye.lower[:, 1], bottom))
+    )
+    wide = replace(
+        eye,
+        upper=np.stack([eye.upper[:, 0], np.minimum(top, middle)], 1).astype(np.float32),
+        lower=np.stack([eye.lower[:, 0], np.maximum(bottom, middle)], 1).astype(np.float32),
+    )
     _draw_swelling(painter, wide, amount)
     _stretch(painter, _middle_line(eye, 0.75), eye.upper, wide.upper, 0.03 * w)
     _stretch(painter, eye.lower + (0, 0.45 * w), eye.lower, wide.lower, 0.02 * w)
@@ -122,7 +138,11 @@ def _draw_swelling(painter: Painter, eye: Eye, amount: float) -> None:
     w = eye.width
     for margin, side in ((eye.upper, -1), (eye.lower, 1)):
         roll = margin + (0, side * 0.16 * w)
-        painter.lines([roll], (1.04, 0.80, 0.78), 0.30 * w, 0.25 + 0.35 * amount, blur=0.06 * w, multiply=True)
+        painter.lines(
+            [roll], (1.04, 0.80, 0.78), 0.30 * w, 0.25 + 0.35 * amount, blur=0.06 * w, multiply=True
+        )
         painter.lines([roll], (1.16, 1.10, 1.08), 0.10 * w, 0.4 + 0.5 * amount, blur=0.04 * w, multiply=True)
         furrow = margin[1:-1] + (0, side * (0.27 + 0.05 * amount) * w)
-        painter.lines([furrow], (0.55, 0.42, 0.42), 0.045 * w, 0.4 + 0.5 * amount, blur=0.025 * w, multiply=True)
+        painter.lines(
+            [furrow], (0.55, 0.42, 0.42), 0.045 * w, 0.4 + 0.5 * amount, blur=0.025 * w, multiply=True
+        )

@@ -11,7 +11,7 @@ from models.phantom.signs.sampling import eye_colours
 
 
 def draw_strabismus(painter: Painter, eye: Eye, amount: float, rng: np.random.Generator) -> None:
-    """Strabismus: the eye turns in or out, the light's reflex stays behind and so leaves the pupil's middle."""
+    """Strabismus: the eye turns in or out, the light's reflex stays behind and so leaves the pupil."""
     w = eye.width
     inward = eye.nasal if rng.random() < 0.6 else -eye.nasal
     shift = np.array((inward * (0.11 + 0.17 * amount) * w, rng.normal(0, 0.015) * w), np.float32)
