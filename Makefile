@@ -17,10 +17,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## Make the virtual environment in .venv (about 2 GB)
+setup: $(STAMP) ## Make the virtual environment in .venv (about 3 GB)
 
+# A new requirement has its pin, so the pins alone say when to install again.
 # OpenCV comes in four distributions that overwrite one another: the headless one is installed last.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps $(OPENCV)

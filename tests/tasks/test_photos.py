@@ -1,7 +1,6 @@
 """The photos profile's inputs, and its checkout below .scratch."""
 
 import csv
-import os
 import shutil
 from pathlib import Path
 
@@ -13,14 +12,6 @@ from tasks import photos, photos_cohort
 from tasks.params import load
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def assets() -> Path:
-    folder = os.environ.get("MEMA_ASSETS", "")
-    if not folder or not Path(folder, "data").is_dir():
-        pytest.skip("needs the photographs of MEMA_ASSETS")
-    return Path(folder)
 
 
 def test_without_assets_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
