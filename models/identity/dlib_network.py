@@ -4,15 +4,12 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from models.photos.alignment import LEFT_EYE, RIGHT_EYE
+from models.identity.chip import DLIB_EYES, chip
 
 CHIP_PX = 150
-# Where dlib's own alignment puts the eye centres: means over 100 photographs, as shares of the chip.
-CHIP_EYES = np.array([[0.324, 0.308], [0.664, 0.309]])
 
 
 class DlibNetwork:
@@ -27,18 +24,6 @@ class DlibNetwork:
 
     def embed(self, images: list[UInt8[np.ndarray, "h w 3"]]) -> Float[np.ndarray, "n 128"]:
         """Return one descriptor per aligned RGB face."""
-        chips = [face_chip(image) for image in images]
+        chips = [chip(image, DLIB_EYES, CHIP_PX) for image in images]
         found = np.array([self._network.compute_face_descriptor(chip) for chip in chips], np.float32)
         return found.reshape(-1, 128) / np.linalg.norm(found.reshape(-1, 128), axis=1, keepdims=True)
-
-
-def face_chip(image: UInt8[np.ndarray, "s s 3"]) -> UInt8[np.ndarray, "150 150 3"]:
-    """Move an aligned face to where dlib's network expects it; what lies beyond the frame is mirrored."""
-    eyes = np.array([LEFT_EYE, RIGHT_EYE]) * image.shape[0] - 0.5
-    target = CHIP_EYES * CHIP_PX - 0.5
-    turn = complex(*(target[1] - target[0])) / complex(*(eyes[1] - eyes[0]))
-    rotation = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
-    matrix = np.column_stack([rotation, target.mean(axis=0) - rotation @ eyes.mean(axis=0)])
-    return cv2.warpAffine(
-        image, matrix, (CHIP_PX, CHIP_PX), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-    )
