@@ -70,3 +70,14 @@ def test_the_twins_in_git_are_those_that_the_graph_would_train() -> None:
     """Else the demo of a fresh clone trains for hours."""
     stale = {stage: why for stage, why in dvc.status().items() if ":twin_" in stage}
     assert stale == {}, "run `make twins`, or `dvc commit` where the change cannot alter them"
+
+
+def test_every_cached_output_names_its_remote_and_patients_stay_inside() -> None:
+    documents = [GRAPH, yaml.safe_load((ROOT / "data/phantom/dvc.yaml").read_text())["stages"]]
+    outs = [out for stages in documents for stage in stages.values() for out in stage["outs"]]
+    assert [out for out in outs if isinstance(out, str)] == []
+    remotes = {path: options.get("remote") for out in outs for path, options in out.items()}
+    kept_in_git = {path for out in outs for path, options in out.items() if options.get("cache") is False}
+    released = {path for path, remote in remotes.items() if remote == "release"}
+    assert released == {"data/selected", "data/report"}
+    assert {path for path, remote in remotes.items() if remote is None} == kept_in_git
