@@ -81,3 +81,9 @@ def test_every_cached_output_names_its_remote_and_patients_stay_inside() -> None
     released = {path for path, remote in remotes.items() if remote == "release"}
     assert released == {"data/selected", "data/report"}
     assert {path for path, remote in remotes.items() if remote is None} == kept_in_git
+
+
+def test_the_readme_shows_the_graph_as_it_is() -> None:
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "dag", "--md"]
+    drawn = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    assert drawn in (ROOT / "README.md").read_text(), "put the output of `make graph` into README.md"
