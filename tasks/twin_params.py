@@ -1,12 +1,12 @@
 """Types and bounds of data/phantom/params.yaml: how the twins are trained."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
-from tasks.params import Count, Section
+from tasks.params import Count, Section, Share
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
@@ -36,10 +36,62 @@ class TwinGenerator(Section):
     generator: GeneratorSchedule
 
 
+class Photos(Section):
+    """Public phantoms to render: so many people, photos of each, and the share of photos that wear a sign."""
+
+    num_identities: Count
+    shots: Count
+    sign_share: Share
+    seed: int
+
+
+class RecogniserTwin(Schedule):
+    """One recogniser: its network and the margin it is trained with."""
+
+    margin: Annotated[float, Field(gt=0)]
+    scale: Annotated[float, Field(gt=1)]
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int]
+    pooling: Literal["depthwise", "flatten"]
+    seed: int
+
+
+class TwinRecognisers(Section):
+    """Three recognisers of different losses, networks and seeds, on the same photos."""
+
+    image_size_px: Annotated[int, Field(ge=64)]
+    photos: Photos
+    unseen: Photos
+    arcface: RecogniserTwin
+    cosface: RecogniserTwin
+    sphereface: RecogniserTwin
+
+
+class TwinAttributes(Schedule):
+    """Age and gender, on the recognisers' photos and on those of people who appear once."""
+
+    image_size_px: Annotated[int, Field(ge=64)]
+    photos: tuple[Photos, ...]
+    unseen: Photos
+    seed: int
+
+
+class TwinClassifier(Schedule):
+    """The classifier of diseases, on photos of which all but an eighth wear a sign."""
+
+    image_size_px: Annotated[int, Field(ge=64)]
+    photos: tuple[Photos, ...]
+    unseen: Photos
+    seed: int
+
+
 class TwinParams(Section):
     """The whole of data/phantom/params.yaml."""
 
     twin_generator: TwinGenerator
+    twin_recognisers: TwinRecognisers
+    twin_attributes: TwinAttributes
+    twin_classifier: TwinClassifier
 
 
 def load_twins(path: Path) -> TwinParams:

@@ -1,0 +1,164 @@
+"""Stage screen_identity: samples against every patient photo; kept, rejected with a reason, and Table 1."""
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from tqdm import tqdm
+
+from models.diffusion.images import decode
+from models.identity.leakage import average_rate
+from models.identity.recogniser import Recogniser, load_recogniser
+from models.identity.screening import Embedded, Verdict, judge, reasons
+from tasks import schemas, shards
+from tasks.params import ScreenIdentity, load
+
+STAGE = "screen_identity"
+ARMS = ("direct", "injected")  # the columns of Table 1
+BATCH = 256
+Embeddings = dict[str, np.ndarray]
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the shards of a folder in the order of their names."""
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        raise ValueError(f"{folder}: no *.parquet there; run the stage that makes it (dvc repro)")
+    return files
+
+
+def embed_faces(
+    folder: Path, column: str, recognisers: Mapping[str, Recogniser], desc: str
+) -> tuple[np.ndarray, Embeddings]:
+    """Return one column and every recogniser's embeddings of a folder's images, each image decoded once."""
+    values: list[str] = []
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in recognisers}
+    total = sum(pq.ParquetFile(file).metadata.num_rows for file in files_of(folder))
+    with tqdm(total=total, desc=desc, unit=" images") as bar:
+        for batch in _batches(folder, [column, "image"]):
+            images = [decode(data.as_py()) for data in batch["image"]]
+            for name, recogniser in recognisers.items():
+                parts[name].append(recogniser.embed(images))
+            values += batch[column].to_pylist()
+            bar.update(len(images))
+    return np.array(values), {name: np.concatenate(part) for name, part in parts.items() if part}
+
+
+def _batches(folder: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    for file in files_of(folder):
+        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=columns):
+            if batch.num_rows:
+                yield batch
+
+
+def verdicts(
+    samples: Path, patient_faces: Path, public_faces: Path, section: ScreenIdentity
+) -> dict[str, Verdict]:
+    """Return each recogniser's verdict on the samples."""
+    recognisers = {name: load_recogniser(path) for name, path in section.recognisers.items()}
+    if not recognisers:
+        raise ValueError(
+            f"{STAGE}.recognisers: none named; name at least one, such as arcface: path to its ONNX"
+        )
+    patient_split, patients = embed_faces(patient_faces, "split", recognisers, "patients")
+    public_split, public = embed_faces(public_faces, "split", recognisers, "public faces")
+    arm, sampled = embed_faces(samples, "arm", recognisers, "samples")
+    for folder, embedded in ((patient_faces, patients), (public_faces, public), (samples, sampled)):
+        if not embedded:
+            raise ValueError(
+                f"{folder}: holds no face, so nothing can be screened; look at the stage that makes it"
+            )
+    found = {}
+    for name in recognisers:
+        faces = Embedded(
+            patients=patients[name],
+            held_out=patient_split == "heldout",
+            calibration=public[name][public_split == "calibration"],
+            floor=public[name][public_split == "floor"],
+            samples=sampled[name],
+        )
+        found[name] = judge(
+            faces, {a: arm == a for a in ARMS}, fpir=section.fpir, confidence=section.confidence,
+            block_rows=section.block_rows,
+        )  # fmt: skip
+    return found
+
+
+def table_1(found: Mapping[str, Verdict], reason: list[str], confidence: float) -> dict:
+    """Return the metrics: a row per recogniser, their average, and what became of the samples."""
+    rows = {name: verdict.row for name, verdict in found.items()}
+    rejected = Counter(filter(None, reason))
+    return {
+        "recognisers": rows,
+        "average": {
+            arm: average_rate([row[arm] for row in rows.values()], confidence)
+            for arm in (*ARMS, "floor", "ceiling")
+        },
+        "screened": {
+            "n": len(reason), "kept": len(reason) - rejected.total(), "rejected": rejected.total(),
+            "reasons": dict(rejected),
+        },
+    }  # fmt: skip
+
+
+def screened_parts(
+    samples: Path, found: Mapping[str, Verdict], reason: list[str], *, keep: bool
+) -> Iterator[pa.Table]:
+    """Yield each shard of samples with reason and similarities, either what is kept or what is not."""
+    schema, start = schemas.screened(list(found)), 0
+    for file in files_of(samples):
+        table = pq.ParquetFile(file).read()
+        rows = slice(start, start + table.num_rows)
+        table = table.append_column("reason", pa.array(reason[rows], pa.string()))
+        for name, verdict in found.items():
+            table = table.append_column(
+                f"similarity_{name}", pa.array(verdict.similarity[rows], pa.float32())
+            )
+        start = rows.stop
+        chosen = pa.array([(text == "") == keep for text in reason[rows]], pa.bool_())
+        yield table.filter(chosen).cast(schema)
+
+
+def run(
+    samples: Path,
+    patient_faces: Path,
+    public_faces: Path,
+    screened: Path,
+    metrics: Path,
+    section: ScreenIdentity,
+) -> int:
+    """Screen every sample and write kept/, rejected/ and Table 1; return the number of samples."""
+    found = verdicts(samples, patient_faces, public_faces, section)
+    reason = reasons(found)
+    for name, keep in (("kept", True), ("rejected", False)):
+        shards.write_parts(screened_parts(samples, found, reason, keep=keep), screened / name)
+    shards.write_json(metrics, table_1(found, reason, section.confidence))
+    return len(reason)
+
+
+def main(
+    samples: Annotated[Path, typer.Option(help="shards of samples")],
+    patient_faces: Annotated[Path, typer.Option(help="shards of patients' faces")],
+    public_faces: Annotated[Path, typer.Option(help="shards of public faces")],
+    screened: Annotated[Path, typer.Option(help="out: kept/ and rejected/ shards")],
+    metrics: Annotated[Path, typer.Option(help="out: Table 1 as JSON")],
+) -> None:
+    """Screen the samples for resemblance to any patient."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    params = load(Path("params.yaml"))
+    with shards.timing(STAGE) as record:
+        record.images = run(samples, patient_faces, public_faces, screened, metrics, params.screen_identity)
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except ValueError as error:
+        sys.exit(str(error))

@@ -1,0 +1,75 @@
+"""Nearest neighbours equal brute force in float64, also where single precision cannot tell."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.identity.search import cosines, nearest
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def brute_force(queries: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    exact = np.stack([cosines(np.broadcast_to(q, gallery.shape), gallery) for q in queries])
+    return exact.max(axis=1), exact.argmax(axis=1)
+
+
+def assert_equal_to_brute_force(queries: np.ndarray, gallery: np.ndarray, block_rows: int) -> None:
+    similarity, index = nearest(queries, gallery, block_rows=block_rows)
+    expected, row = brute_force(queries, gallery)
+    assert np.array_equal(index, row)
+    assert np.array_equal(similarity, expected)
+
+
+@pytest.mark.parametrize("block_rows", [7, 64, 5000])
+def test_random_faces(block_rows):
+    rng = np.random.default_rng(0)
+    assert_equal_to_brute_force(
+        unit(rng.normal(size=(50, 128))), unit(rng.normal(size=(1000, 128))), block_rows
+    )
+
+
+@pytest.mark.parametrize("block_rows", [16, 512])
+def test_near_duplicates_that_single_precision_confuses(block_rows):
+    rng = np.random.default_rng(1)
+    base = unit(rng.normal(size=(4, 512)))
+    gallery = unit(np.repeat(base, 100, axis=0) + rng.normal(size=(400, 512)) * 3e-7)
+    queries = unit(np.concatenate([base, base + rng.normal(size=(4, 512)) * 1e-3]))
+    single = (queries @ gallery.T).argmax(axis=1)
+    assert (single != brute_force(queries, gallery)[1]).any(), "the case is not adversarial"
+    assert_equal_to_brute_force(queries, gallery, block_rows)
+
+
+def test_of_equal_rows_the_first_is_found():
+    rng = np.random.default_rng(2)
+    row = unit(rng.normal(size=(1, 128)))
+    others = unit(rng.normal(size=(30, 128)))
+    gallery = np.concatenate([others, np.repeat(row, 40, axis=0), others])
+    similarity, index = nearest(row, gallery, block_rows=9)
+    assert index.tolist() == [30]
+    assert similarity[0] == pytest.approx(1, abs=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 70), st.sampled_from([1e-8, 1e-7, 1e-4, 1.0])
+)
+def test_any_spread_any_block(seed, gallery_rows, block_rows, spread):
+    rng = np.random.default_rng(seed)
+    centre = rng.normal(size=(1, 16))
+    gallery = unit(centre + spread * rng.normal(size=(gallery_rows, 16)))
+    queries = unit(centre + spread * rng.normal(size=(5, 16)))
+    assert_equal_to_brute_force(queries, gallery, block_rows)
+
+
+def test_refuses_what_is_not_normalised_or_does_not_fit():
+    rows = unit(np.random.default_rng(3).normal(size=(5, 16)))
+    with pytest.raises(ValueError, match="gallery: rows of norm"):
+        nearest(rows, 2 * rows)
+    with pytest.raises(ValueError, match="gallery: it is empty"):
+        nearest(rows, rows[:0])
+    with pytest.raises(ValueError, match="use one recogniser"):
+        nearest(rows[:, :8], rows)
