@@ -1,5 +1,7 @@
 """Recognisers loaded through insightface's model zoo."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ import torch
 from models.augmentation import to_signal
 from models.identity.network import build_recogniser
 from models.identity.recogniser import OnnxRecogniser, load_recogniser
+from models.identity.training import pair_similarities
 from models.onnx_export import export_onnx
+from models.photos.alignment import load_aligner
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +83,20 @@ def test_missing_and_foreign_files_are_named(tmp_path):
     export_onnx(torch.nn.Flatten(), tmp_path / "flat.onnx", torch.zeros(1, 3, 64, 64))
     with pytest.raises(ValueError, match="is no recogniser"):
         load_recogniser(tmp_path / "flat.onnx")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["arcface_mobilefacenet", "cosface_reid0095"])
+def test_published_recognisers_tell_photographs_of_people_apart(assets: Path, name: str):
+    recogniser = load_recogniser(assets / "weights/insightface" / f"{name}.onnx")
+    align, faces, people = load_aligner("dlib", "", 128), [], []
+    folders = sorted(path for path in (assets / "data/lfw_10x10").iterdir() if path.is_dir())
+    for person, folder in enumerate(folders[:5]):
+        for path in sorted(folder.glob("*.jpg"))[:4]:
+            photo = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+            assert photo is not None
+            faces.append(align(photo).image)
+            people.append(person)
+    genuine, impostor = pair_similarities(recogniser.embed(faces), np.array(people))
+    assert np.median(genuine) > 0.5
+    assert np.median(genuine) > impostor.max()
