@@ -31,19 +31,27 @@ class PhantomPhotos:
 
 
 def phantom_photos(
-    folder: Path, *, num_identities: int, shots: int, sign_share: float, size: int, seed: int, workers: int = 2
+    folder: Path,
+    *,
+    num_identities: int,
+    shots: int,
+    sign_share: float,
+    size: int,
+    seed: int,
+    workers: int = 2,
 ) -> PhantomPhotos:
-    """Render `shots` photos of each of `num_identities` phantoms, or go on from the chunks that stand in `folder`.
+    """Render `shots` photos of each of `num_identities` phantoms, or go on from what stands in `folder`.
 
-    `sign_share` of the photos wear a sign of one of the seven diseases, each as often as another; the phantom of
-    index i depends on `seed` and i alone.
+    `sign_share` of the photos wear a sign of one of the seven diseases, each as often as another; the phantom
+    of index i depends on `seed` and i alone.
     """
     chunks = [range(i, min(i + CHUNK, num_identities)) for i in range(0, num_identities, CHUNK)]
     images = _open_images(folder / "images.npy", (num_identities * shots, size, size, 3))
     missing = [chunk for chunk in chunks if not _label_file(folder, chunk).exists()]
     work = partial(_render_identity, seed, shots, sign_share, size)
-    with ProcessPoolExecutor(workers) as pool, tqdm(total=num_identities * shots, unit="image", desc=folder.name) as bar:
-        bar.update((num_identities - sum(map(len, missing))) * shots)
+    total = num_identities * shots
+    with ProcessPoolExecutor(workers) as pool, tqdm(total=total, unit=" images", desc="phantoms") as bar:
+        bar.update(total - sum(map(len, missing)) * shots)
         for chunk in missing:
             _render_chunk(pool, work, chunk, shots, images, _label_file(folder, chunk))
             bar.update(len(chunk) * shots)
@@ -56,7 +64,9 @@ def _open_images(path: Path, shape: tuple[int, ...]) -> np.memmap:
     path.parent.mkdir(parents=True, exist_ok=True)
     images = open_memmap(path, mode="r+" if path.exists() else "w+", dtype=np.uint8, shape=shape)
     if images.shape != shape:
-        raise ValueError(f"{path}: holds {images.shape}, wanted {shape}; delete {path.parent} to render again")
+        raise ValueError(
+            f"{path}: holds {images.shape}, wanted {shape}; delete {path.parent} to render again"
+        )
     return images
 
 
@@ -72,7 +82,8 @@ def _render_chunk(
     images[chunk.start * shots : chunk.stop * shots] = np.concatenate([pixels for pixels, _ in rows])
     images.flush()
     temporary = labels.with_suffix(".tmp.npz")
-    np.savez(temporary, **{name: np.concatenate([truth[name] for _, truth in rows]) for name in LABELS})
+    truths = {name: np.concatenate([truth[name] for _, truth in rows]) for name in LABELS}
+    np.savez(temporary, allow_pickle=False, **truths)
     temporary.replace(labels)
 
 

@@ -44,33 +44,24 @@ def main(
 
 
 def quality(classifier: Path, unseen: PhantomPhotos) -> dict:
-    """Return the share recognised of each disease and severity, and the mean over the diseases."""
+    """Return the share recognised by disease and by severity, and the mean over the diseases."""
     found = predict(load_classifier(classifier), unseen.images).argmax(1)
     right = found == unseen.disease
     diseases = {name: _share(right[unseen.disease == k]) for k, name in enumerate(DISEASES)}
-    severities = {
-        name: float(
-            np.mean(
-                [
-                    right[(unseen.severity == s) & (unseen.disease == k)].mean()
-                    for k in range(1, len(DISEASES))
-                ]
-            )
-        )
-        for s, name in enumerate(SEVERITIES)
-    }
+    severities = {name: _share(right[unseen.severity == s]) for s, name in enumerate(SEVERITIES)}
+    rates = [disease["rate"] for disease in diseases.values() if disease["n"]]
     confusion = np.zeros((len(DISEASES), len(DISEASES)), int)
     np.add.at(confusion, (unseen.disease, found), 1)
     return {
         "n": len(right), "disease": diseases, "confusion": confusion.tolist(),
-        "macro_accuracy": round(float(np.mean([d["rate"] for d in diseases.values()])), 4),
-        "macro_accuracy_by_severity": {name: round(value, 4) for name, value in severities.items()},
+        "macro_accuracy": round(float(np.mean(rates)), 4), "severity": severities,
     }  # fmt: skip
 
 
 def _share(right: np.ndarray) -> dict:
     low, high = wilson_interval(int(right.sum()), len(right))
-    return {"n": len(right), "rate": round(float(right.mean()), 4), "ci95": [round(low, 4), round(high, 4)]}
+    rate = round(float(right.mean()), 4) if len(right) else None
+    return {"n": len(right), "rate": rate, "ci95": [round(low, 4), round(high, 4)]}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,103 @@
+"""The twins' stages at toy size, and the twins in git on phantoms nobody trained on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from models.attributes.deepface import estimate
+from models.conditions import DISEASES, GENDERS
+from models.identity.recogniser import load_recogniser
+from models.identity.training import pair_similarities, tar_at_fmr
+from models.metrics.disease_classifier import load_classifier, predict
+from models.phantom_data import PhantomPhotos, phantom_photos
+from tasks import twin_attributes, twin_classifier, twin_photos, twin_recognisers
+from tasks.twin_params import Photos, load_twins
+
+TWINS = Path("data/phantom/twins")
+LOSSES = ("arcface", "cosface", "sphereface")
+
+
+@pytest.fixture
+def toy_params(tmp_path):
+    """The committed parameters with few people and few steps."""
+    params = yaml.safe_load(Path("data/phantom/params.yaml").read_text())
+    photos = {"num_identities": 3, "shots": 3, "sign_share": 0.5, "seed": 91}
+    signs = {"num_identities": 40, "shots": 1, "sign_share": 0.9, "seed": 92}
+    short = {"steps": 2, "batch_size": 4}
+    params["twin_recognisers"] |= {"image_size_px": 64, "photos": photos, "unseen": photos | {"seed": 93}}
+    for loss in LOSSES:
+        params["twin_recognisers"][loss] |= short | {"widths": [8, 8, 16, 16], "depths": [1, 1, 1]}
+    params["twin_attributes"] |= short | {"image_size_px": 64, "photos": [photos, signs], "unseen": photos}
+    params["twin_classifier"] |= short | {"image_size_px": 64, "photos": [photos, signs], "unseen": signs}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    return path
+
+
+@pytest.mark.slow
+def test_stages_write_what_the_libraries_load(toy_params, tmp_path):
+    torch.set_num_threads(1)
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    twin_recognisers.main(out / "recognisers", out / "recognisers.json", toy_params, scratch)
+    twin_attributes.main(out / "deepface", out / "attributes.json", toy_params, scratch)
+    twin_classifier.main(out / "classifier", out / "classifier.json", toy_params, scratch)
+    image = [np.full((96, 96, 3), 128, np.uint8)]
+    for loss in LOSSES:
+        assert load_recogniser(out / "recognisers" / f"{loss}.onnx").embed(image).shape == (1, 128)
+    assert len(estimate(image, out / "deepface")[0]) == 1
+    assert predict(load_classifier(out / "classifier"), image).shape == (1, len(DISEASES))
+    reports = [
+        json.loads((out / f"{name}.json").read_text()) for name in ("recognisers", "attributes", "classifier")
+    ]
+    assert set(reports[0]) == set(LOSSES)
+    assert reports[1]["photos"] == 9
+    assert np.sum(reports[2]["confusion"]) == reports[2]["n"] == 40
+    before = (out / "recognisers/arcface.onnx").read_bytes()
+    twin_recognisers.main(out / "recognisers", out / "recognisers.json", toy_params, scratch)
+    assert (out / "recognisers/arcface.onnx").read_bytes() == before
+
+
+def test_sets_of_photos_join_without_mixing_people(tmp_path):
+    a, b = (Photos(num_identities=2, shots=n, sign_share=0.5, seed=n) for n in (2, 1))
+    joined = twin_photos.joined(tmp_path, (a, b), 64)
+    assert joined.identity.tolist() == [0, 0, 1, 1, 2, 3]
+    assert np.array_equal(joined.images[4:], twin_photos.rendered(tmp_path, b, 64).images)
+
+
+def test_other_parameters_have_another_checkpoint(tmp_path):
+    p = load_twins(Path("data/phantom/params.yaml")).twin_recognisers
+    first = twin_photos.checkpoint(tmp_path, "arcface", p.arcface, p.photos)
+    changed = p.arcface.model_copy(update={"margin": 0.1})
+    assert first != twin_photos.checkpoint(tmp_path, "arcface", changed, p.photos)
+    assert first == twin_photos.checkpoint(tmp_path, "arcface", p.arcface, p.photos)
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory) -> PhantomPhotos:
+    folder = tmp_path_factory.mktemp("strangers")
+    return phantom_photos(folder, num_identities=60, shots=3, sign_share=0.5, size=96, seed=4242)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", LOSSES)
+def test_recognisers_in_git_know_strangers_apart(strangers, loss):
+    embeddings = load_recogniser(TWINS / "recognisers" / f"{loss}.onnx").embed(strangers.images)
+    genuine, impostor = pair_similarities(embeddings, strangers.identity)
+    assert tar_at_fmr(genuine, impostor, 1e-3) >= 0.9
+
+
+@pytest.mark.slow
+def test_attributes_in_git_are_right_on_strangers(strangers):
+    ages, genders = estimate(list(strangers.images), TWINS / "deepface")
+    assert np.abs(ages - strangers.age).mean() <= 6
+    assert np.mean([GENDERS[t] == g for t, g in zip(strangers.gender, genders, strict=True)]) >= 0.95
+
+
+@pytest.mark.slow
+def test_classifier_in_git_reads_signs_of_strangers(strangers):
+    right = predict(load_classifier(TWINS / "classifier"), strangers.images).argmax(1) == strangers.disease
+    assert np.mean([right[strangers.disease == k].mean() for k in range(len(DISEASES))]) >= 0.85
