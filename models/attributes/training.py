@@ -13,6 +13,7 @@ from models.attributes.network import NUM_AGES, AttributeNet, expected_age
 from models.augmentation import augment
 from models.checkpoint import cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.identity.network import INPUT_PX
+from models.precision import fast_autocast
 
 AGE_SPREAD_YEARS = 3.0
 
@@ -65,7 +66,7 @@ def train_attributes(
         torch.manual_seed(seed * 1_000_003 + step)  # dropout draws from the global state
         index = torch.randint(len(images), (batch_size,), generator=generator)
         faces = augment(torch.from_numpy(images[index.numpy()]), INPUT_PX, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_autocast():
             age_logits, gender_logits = network(faces.contiguous(memory_format=torch.channels_last))
         loss = attribute_loss(age_logits.float(), gender_logits.float(), ages[index], genders[index])
         optimizer.zero_grad()

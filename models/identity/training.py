@@ -13,6 +13,7 @@ from models.augmentation import augment
 from models.checkpoint import cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.identity.margins import MARGINS, class_cosines
 from models.identity.network import EMBEDDING_DIM, INPUT_PX, RecogniserNet
+from models.precision import fast_autocast
 
 
 def ramp(step: int, start: float, end: float, steps: int) -> float:
@@ -53,7 +54,7 @@ def train_recogniser(
         generator = step_generator(seed, step)
         index = torch.randint(len(images), (batch_size,), generator=generator)
         faces = augment(torch.from_numpy(images[index.numpy()]), INPUT_PX, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_autocast():
             embedding = network(faces.contiguous(memory_format=torch.channels_last))
         cosine = class_cosines(embedding.float(), centres.weight)
         logits = MARGINS[loss](cosine, labels[index], ramp(step, none, margin, int(0.6 * steps)), scale)

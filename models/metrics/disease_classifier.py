@@ -17,6 +17,7 @@ from models.augmentation import augment, to_signal
 from models.checkpoint import cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.conditions import DISEASES
 from models.identity.network import Residual, downsample
+from models.precision import fast_autocast
 
 SIZE_PX = 96
 BAND = slice(24, 72)  # rows of the 96 that hold brows, eyes and the skin around the lids
@@ -72,7 +73,7 @@ def train_classifier(
             for k, share in zip(labels.tolist(), place.tolist(), strict=True)
         ]
         faces = augment(torch.from_numpy(images[torch.stack(index).numpy()]), SIZE_PX, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_autocast():
             logits = network(faces.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.05)
         optimizer.zero_grad()
