@@ -15,6 +15,7 @@ from models.checkpoint import cosine_rate, load_checkpoint, save_checkpoint, ste
 from models.diffusion.codec import eye_weights, to_signal
 from models.diffusion.ip_adapter import Injection
 from models.diffusion.twin_networks import EMBED_DIM, training_scheduler
+from models.precision import fast_autocast
 
 
 def train_image_encoder(
@@ -40,7 +41,7 @@ def train_image_encoder(
     for step in bar:
         generator = step_generator(seed, step)
         index = torch.randint(len(images), (batch_size,), generator=generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_autocast():
             embeds = encoder(pixel_values=to_signal(images[index]).contiguous()).image_embeds
             predicted = head(embeds)
         loss = (predicted.float() - traits[index]).square().mean()
@@ -57,7 +58,9 @@ def train_image_encoder(
 
 
 @torch.no_grad()
-def embed_images(encoder: CLIPVisionModelWithProjection, images: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n d"]:
+def embed_images(
+    encoder: CLIPVisionModelWithProjection, images: UInt8[Tensor, "n h w 3"]
+) -> Float[Tensor, "n d"]:
     """Return the image embeddings that condition the generator."""
     return torch.cat([encoder(pixel_values=to_signal(x).contiguous()).image_embeds for x in images.split(64)])
 
@@ -130,12 +133,16 @@ def train_generator(
     Plain rather than min-SNR weighting: identity is decided at high noise, which min-SNR hardly weighs.
     """
     modules = nn.ModuleDict({"unet": unet, "text": text_encoder, "injection": injection.float()})
-    ema = torch.optim.swa_utils.AveragedModel(modules, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(ema_decay))
+    ema = torch.optim.swa_utils.AveragedModel(
+        modules, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(ema_decay)
+    )
     adapter = [p for p in injection.parameters()]
     inside = {id(p) for p in adapter}
     base = [p for p in modules.parameters() if id(p) not in inside]
     optimizer = torch.optim.AdamW(
-        [{"params": base, "scale": 1.0}, {"params": adapter, "scale": 2.0}], betas=(0.9, 0.99), weight_decay=1e-3
+        [{"params": base, "scale": 1.0}, {"params": adapter, "scale": 2.0}],
+        betas=(0.9, 0.99),
+        weight_decay=1e-3,
     )
     first = load_checkpoint(checkpoint, optimizer, modules=modules, ema=ema)
     scheduler, weights = training_scheduler(), eye_weights(data.latents_a.shape[-1], 2.5)
@@ -147,10 +154,12 @@ def train_generator(
         timesteps = torch.randint(1000, (batch_size,), generator=generator)
         noisy_latents = scheduler.add_noise(batch.latents, noise, timesteps)
         target = scheduler.get_velocity(batch.latents, noise, timesteps)
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_autocast():
             prompt_embeds = text_encoder(prompt_ids).last_hidden_state[batch.prompts]
             injection.condition(batch.embeds, batch.weights)
-            predicted = unet(noisy_latents.contiguous(memory_format=torch.channels_last), timesteps, prompt_embeds).sample
+            predicted = unet(
+                noisy_latents.contiguous(memory_format=torch.channels_last), timesteps, prompt_embeds
+            ).sample
         loss = ((predicted.float() - target).square() * weights).mean() / weights.mean()
         optimizer.zero_grad()
         loss.backward()

@@ -1,0 +1,63 @@
+"""Encoded pictures: RGB arrays to lossless PNG and back, by OpenCV, beside the computation."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+
+def encode_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Return the picture as PNG, compression level 1 (lossless; higher levels cost time and save little)."""
+    done, buffer = cv2.imencode(
+        ".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )
+    assert done
+    return buffer.tobytes()
+
+
+def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+    """Return an encoded picture as RGB; raises ValueError on bytes that are no picture."""
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError(f"image: {len(data)} bytes that are no readable picture; run the ingest stage again")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def tile(images: UInt8[np.ndarray, "n h w 3"], columns: int) -> UInt8[np.ndarray, "gh gw 3"]:
+    """Return the pictures on one sheet, row by row, white where the last row is short."""
+    n, height, width, _ = images.shape
+    rows = -(-n // columns)
+    sheet = np.full((rows * columns, height, width, 3), 255, np.uint8)
+    sheet[:n] = images
+    return (
+        sheet.reshape(rows, columns, height, width, 3)
+        .swapaxes(1, 2)
+        .reshape(rows * height, columns * width, 3)
+    )
+
+
+class PngWriter:
+    """Encodes pictures in a thread, in order; OpenCV releases the interpreter's lock meanwhile."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="png")
+        self._encoded: list[Future[bytes]] = []
+
+    def write(self, images: UInt8[np.ndarray, "n h w 3"]) -> None:
+        """Queue pictures; the arrays must not change afterwards."""
+        self._encoded += [self._pool.submit(encode_png, image) for image in images]
+
+    def collect(self) -> list[bytes]:
+        """Wait for what was queued since the last call and return it, in the order of writing."""
+        encoded, self._encoded = [future.result() for future in self._encoded], []
+        return encoded
+
+    def __enter__(self) -> "PngWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
