@@ -39,9 +39,14 @@ def main(
     unseen = paired_photos(scratch / "pairs-unseen", 200, p.image_size_px, p.seed + 1)
     images = torch.from_numpy(photos.images.reshape(-1, *photos.images.shape[2:]))
     codec = train_codec(images, **p.codec.model_dump(), seed=p.seed, checkpoint=scratch / "codec.pt")
+    torch.manual_seed(p.seed)
     encoder = build_image_encoder(p.image_size_px)
-    report = {"codec": _codec_quality(codec, unseen), "image_encoder": _train_encoder(encoder, photos, unseen, p, scratch)}
+    report = {
+        "codec": _codec_quality(codec, unseen),
+        "image_encoder": _train_encoder(encoder, photos, unseen, p, scratch),
+    }
     tokenizer = build_tokenizer()
+    torch.manual_seed(p.seed)
     text_encoder, unet = build_text_encoder(tokenizer), build_unet(p.image_size_px // 8)
     injection = attach(unet, EMBED_DIM)
     ids = tokenizer(list(all_prompts()), padding="max_length", max_length=PROMPT_TOKENS, return_tensors="pt")
@@ -59,7 +64,11 @@ def main(
 
 
 def _train_encoder(
-    encoder: CLIPVisionModelWithProjection, photos: PairedPhotos, unseen: PairedPhotos, p: TwinGenerator, scratch: Path
+    encoder: CLIPVisionModelWithProjection,
+    photos: PairedPhotos,
+    unseen: PairedPhotos,
+    p: TwinGenerator,
+    scratch: Path,
 ) -> dict[str, float]:
     """Train on the traits standardised over the training identities; return the unseen explained variance."""
     mean, std = photos.traits.mean(0), photos.traits.std(0) + 1e-6
@@ -70,7 +79,12 @@ def _train_encoder(
 
     images, traits = flat(photos)
     head = train_image_encoder(
-        encoder, images, traits, **p.image_encoder.model_dump(), seed=p.seed, checkpoint=scratch / "image_encoder.pt"
+        encoder,
+        images,
+        traits,
+        **p.image_encoder.model_dump(),
+        seed=p.seed,
+        checkpoint=scratch / "image_encoder.pt",
     )
     encoder.eval()
     images, traits = flat(unseen)
@@ -91,7 +105,9 @@ def _codec_quality(codec: torch.nn.Module, unseen: PairedPhotos) -> dict[str, fl
     }
 
 
-def _pretraining_set(codec: torch.nn.Module, encoder: CLIPVisionModelWithProjection, photos: PairedPhotos) -> PretrainingSet:
+def _pretraining_set(
+    codec: torch.nn.Module, encoder: CLIPVisionModelWithProjection, photos: PairedPhotos
+) -> PretrainingSet:
     prompts = all_prompts()
     first, second = torch.from_numpy(photos.images[:, 0]), torch.from_numpy(photos.images[:, 1])
     graded = [prompts.index(prompt(d, s)) for d, s in zip(photos.disease, photos.severity, strict=True)]

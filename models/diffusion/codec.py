@@ -1,4 +1,4 @@
-"""The codec twin: a small AutoencoderKL trained on public phantoms, its latents of unit variance."""
+"""The codec twin: an AutoencoderKL whose encoder is set in closed form, its decoder trained on phantoms."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,24 +6,27 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 from tqdm import tqdm
 
 from models.checkpoint import cosine_rate, load_checkpoint, save_checkpoint, step_generator
+from models.diffusion.patch_pca import anchor_last_norm, lay_in_encoder
+from models.precision import fast_autocast
 
-LATENT_CHANNELS = 16
+LATENT_CHANNELS = 24
+PATCH_IMAGES = 4000  # whose patches the encoder's components are computed from
 BAND = (0.27, 0.64)  # rows of the tight crop that hold brows, lids and eyes
 
 
 def build_codec(image_size_px: int) -> AutoencoderKL:
-    """Return an untrained AutoencoderKL, factor 8, 16 latent channels."""
+    """Return an untrained AutoencoderKL, factor 8, 24 latent channels."""
     return AutoencoderKL(
         block_out_channels=(16, 32, 64, 96),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         latent_channels=LATENT_CHANNELS,
-        norm_num_groups=8,
+        norm_num_groups=1,  # several would each normalise a part of the colour away
         layers_per_block=1,
         sample_size=image_size_px,
         scaling_factor=1.0,
@@ -49,62 +52,76 @@ def codec_loss(x: Float[Tensor, "b 3 h w"], y: Float[Tensor, "b 3 h w"], weights
     return (error * weights).mean() / weights.mean() + edges
 
 
+def draw_crops(
+    images: UInt8[Tensor, "n h w 3"], num: int, size: int, generator: torch.Generator
+) -> tuple[UInt8[Tensor, "b s s 3"], Float[Tensor, "b 1 s s"]]:
+    """Return random crops and their loss weights; three of four lie over the band of the eyes."""
+    rows = torch.randint(len(images), (num,), generator=generator).tolist()
+    room = images.shape[1] - size
+    weights = eye_weights(images.shape[1], 3.0)
+    left = torch.randint(room + 1, (num,), generator=generator).tolist()
+    anywhere, at_eyes = torch.rand(2, num, generator=generator)
+    band = min(room, round(BAND[0] * images.shape[1])) * at_eyes.mul(0.5).add(0.5)
+    top = torch.where(anywhere < 0.25, at_eyes * room, band).round().int().tolist()
+    crops = [images[i, y : y + size, x : x + size] for i, y, x in zip(rows, top, left, strict=True)]
+    parts = [weights[0, :, y : y + size, x : x + size] for y, x in zip(top, left, strict=True)]
+    return torch.stack(crops), torch.stack(parts)
+
+
 def train_codec(
-    images: UInt8[Tensor, "n h w 3"], *, steps: int, batch_size: int, learning_rate: float, seed: int, checkpoint: Path
+    images: UInt8[Tensor, "n h w 3"],
+    *,
+    steps: int,
+    crop_px: int,
+    full_steps: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    checkpoint: Path,
 ) -> AutoencoderKL:
-    """Train on `images` and return the codec with unit-variance latents; goes on from `checkpoint`."""
+    """Train on crops of `images`, the last `full_steps` on whole ones; goes on from `checkpoint`.
+
+    The decoder alone is trained. Half a side is a quarter of the cost, and eyes fill the crop.
+    """
     torch.manual_seed(seed)
     codec = build_codec(images.shape[1]).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(codec.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
-    first = load_checkpoint(checkpoint, optimizer, codec=codec)
-    weights = eye_weights(images.shape[1], 3.0)
+    lay_in_encoder(codec, to_signal(images[:PATCH_IMAGES]), eye_weights(images.shape[1], 3.0))
+    anchor_last_norm(codec.decoder)
+    decoder = nn.ModuleList([codec.decoder, codec.post_quant_conv])
+    optimizer = torch.optim.AdamW(
+        decoder.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=1e-4
+    )
+    first = load_checkpoint(checkpoint, optimizer, decoder=decoder)
     bar = tqdm(range(first, steps), initial=first, total=steps, desc="codec", mininterval=5)
     for step in bar:
         generator = step_generator(seed, step)
-        x = to_signal(images[torch.randint(len(images), (batch_size,), generator=generator)])
-        with torch.autocast("cpu", torch.bfloat16):
-            posterior = codec.encode(x).latent_dist
-            noise = torch.randn(posterior.mean.shape, generator=generator)
+        size = images.shape[1] if step >= steps - full_steps else crop_px
+        crops, weights = draw_crops(images, batch_size, size, generator)
+        x = to_signal(crops)
+        with fast_autocast():
+            with torch.no_grad():
+                posterior = codec.encode(x).latent_dist
+                noise = torch.randn(posterior.mean.shape, generator=generator)
             y = codec.decode(posterior.mean + posterior.std * noise).sample
-        loss = codec_loss(x, y.float(), weights) + 1e-3 * posterior.kl().float().mean() / x[0].numel()
+        loss = codec_loss(x, y.float(), weights)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * cosine_rate(step, steps, warmup=100)
         optimizer.step()
         bar.set_postfix(loss=f"{loss.item():.4f}", refresh=False)
-        if (step + 1) % 200 == 0:
-            save_checkpoint(checkpoint, step + 1, optimizer, codec=codec)
-    normalise_latents(codec, images[:512])
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            save_checkpoint(checkpoint, step + 1, optimizer, decoder=decoder)
     return codec.eval()
 
 
 @torch.no_grad()
 def encode_mean(codec: AutoencoderKL, images: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n c h w"]:
     """Return the posterior means of all images, 64 at a time."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with fast_autocast():
         parts = [codec.encode(to_signal(batch)).latent_dist.mean.float() for batch in images.split(64)]
     return torch.cat(parts).contiguous()
-
-
-@torch.no_grad()
-def normalise_latents(codec: AutoencoderKL, images: UInt8[Tensor, "n h w 3"]) -> None:
-    """Fold each channel's mean and spread into the 1x1 convolutions beside the latents, which become N(0, 1)-like.
-
-    The decoder undoes it, so pictures stay the same. The posterior's variance is scaled alike.
-    """
-    latents = encode_mean(codec, images)
-    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    quant, post = codec.quant_conv, codec.post_quant_conv
-    assert quant is not None
-    assert post is not None
-    c = len(mean)
-    post.bias += (post.weight[:, :, 0, 0] * mean).sum(1)
-    post.weight *= std[None, :, None, None]
-    quant.weight[:c] /= std[:, None, None, None]
-    quant.bias[:c] = (quant.bias[:c] - mean) / std
-    quant.bias[c:] -= 2 * std.log()
 
 
 @torch.no_grad()
