@@ -48,10 +48,15 @@ def write_table(path: Path, table: pa.Table) -> None:
     _write_atomic(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as UTF-8, atomically and durably."""
+    _write_atomic(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write sorted, indented JSON atomically; nan and infinity are refused, since JSON has neither."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    _write_atomic(path, lambda temporary: temporary.write_bytes(text.encode()))
+    write_text(path, text)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:

@@ -1,0 +1,114 @@
+"""The first screen, and what was done on how many images."""
+
+from models.report.html import Markup, section, table, tag
+from models.report.measured import Gallery, Measured
+from models.report.pictures import pictures
+from models.report.verdict import Verdict
+from models.report.words import NOTHING, count, percent, percent_interval, plural, value_of
+
+LABELS = {
+    "phantom": "Measured on phantoms: drawn faces",
+    "photos": "Measured on photographs wearing simulated signs",
+    "paper": "Measured on patients",
+}
+WORTH = {
+    "phantom": "Nobody here exists. The figures show which way method and code work; they say nothing about "
+    "a patient.",
+    "photos": "Real people, recognisers and thresholds, but painted signs and a generator of drawings: the "
+    "screen's figures count, the pictures don't.",
+    "paper": "The figures hold for these patients, this generator and these recognisers.",
+}
+ARM_ROLES = {
+    "injected": "the product: with a donor's face",
+    "direct": "control of Table 1: without a donor",
+    "random": "control of Table 2: conditions at random",
+    "strip": "strips of this page",
+}
+
+
+def opening(measured: Measured, gallery: Gallery, verdict: Verdict) -> Markup:
+    """Return title, what it was measured on, the verdict, the key figures and a row of faces."""
+    return tag(
+        "header",
+        tag("p", LABELS[measured.profile], class_="label"),
+        tag("h1", measured.title),
+        tag("p", verdict.headline, class_="verdict shown" if verdict.shown else "verdict open"),
+        tag("p", released(measured), class_="lead"),
+        tag("div", *(_tile(*tile) for tile in _tiles(measured)), class_="tiles"),
+        pictures(gallery.opening, "faces strip"),
+        tag("p", f"Generated faces of the released set. {WORTH[measured.profile]}", class_="weak"),
+    )
+
+
+def released(measured: Measured) -> str:
+    """Say what holds for the images that leave."""
+    screened = measured.leakage["screened"]
+    if measured.num_above:
+        return (
+            f"Do not release: {measured.num_above} of {plural(measured.num_selected, 'selected face')} lie "
+            "above a recogniser's threshold. Run screen_identity and select again."
+        )
+    return (
+        f"The screen removed {count(screened['rejected'])} of {count(screened['n'])} generated faces. Of the "
+        f"{plural(measured.num_selected, 'face')} in the released set, none lies above any recogniser's "
+        "threshold."
+    )
+
+
+def _tiles(measured: Measured) -> list[tuple[str, str, str]]:
+    average, screened = measured.leakage["average"], measured.leakage["screened"]
+    asked = measured.num_selected + measured.distribution["shortfall"]["total"]
+    tiles = [
+        (count(measured.num_selected), "faces released", f"of {count(asked)} asked for"),
+        (
+            count(measured.num_above),
+            "released above a threshold",
+            f"{len(measured.leakage['recognisers'])} recognisers",
+        ),
+    ]
+    for arm, name in (("direct", "recognised without a donor"), ("injected", "recognised with a donor")):
+        rate = average.get(arm) or {}
+        tiles.append((percent(rate.get("rate")), name, percent_interval(rate.get("ci95"))))
+    tiles.append(
+        (count(screened["rejected"]), "rejected by the screen", f"of {count(screened['n'])} generated")
+    )
+    guided = [value_of(pair["guided"]) for pair in measured.distribution["wasserstein"].values()]
+    known = [value for value in guided if value is not None]
+    worst = f"{max(known):.3f}" if known else NOTHING
+    tiles.append((worst, "farthest from the patients", "disease, age or gender; 0 is equal"))
+    return tiles
+
+
+def _tile(figure: str, name: str, detail: str) -> Markup:
+    return tag(
+        "div", tag("b", figure), tag("span", name), tag("small", detail) if detail else None, class_="tile"
+    )
+
+
+def funnel(measured: Measured) -> Markup:
+    """Return what was done on how many images."""
+    patients, public = measured.ingested["patients' photos"], measured.ingested["public faces"]
+    lora, arms = measured.lora, measured.arms.values()
+    rejected, short = sum(arm.rejected for arm in arms), measured.distribution["shortfall"]["total"]
+    steps = [
+        (count(patients["in"]), "patients' photos came in", f"{count(patients['quarantined'])} quarantined"),
+        (count(patients["kept"]), "kept and aligned", f"{count(patients.get('patients'))} patients"),
+        (count(lora.get("photos")), "trained on", f"{count(lora.get('steps'))} steps"),
+        (count(public["kept"]), "public faces kept", f"{count(public['quarantined'])} quarantined"),
+        (count(sum(arm.planned for arm in arms)), "images planned", f"{len(measured.arms)} arms"),
+        (count(sum(arm.kept + arm.rejected for arm in arms)), "sampled", ""),
+        (count(sum(arm.kept for arm in arms)), "passed the screen", f"{count(rejected)} rejected"),
+        (count(measured.num_selected), "released", f"{count(short)} short"),
+    ]  # fmt: skip
+    rows = [
+        (name, ARM_ROLES.get(name, ""), *map(count, (a.planned, a.kept + a.rejected, a.kept, a.rejected)))
+        for name, a in measured.arms.items()
+    ]
+    columns = ("arm", "what for", "planned", "sampled", "kept", "rejected")
+    return section(
+        "done",
+        "What was done",
+        tag("div", *(_tile(*step) for step in steps), class_="funnel"),
+        table(columns, rows, caption="The arms of the plan, and what the identity screen made of them"),
+        tag("p", "Only kept images of the product's arm can be released.", class_="weak"),
+    )

@@ -1,0 +1,130 @@
+"""Stage report: one self-contained HTML page of figures and pictures, made for people who were not there."""
+
+import logging
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import typer
+
+from models.report.measured import Arm, Gallery, Measured
+from models.report.page import page as render
+from tasks import headline, report_pictures, shards
+from tasks.params import Params, load
+
+STAGE = "report"
+# The stages whose time is shown, in their order.
+STAGES = (
+    "ingest_patients",
+    "ingest_public",
+    "profile_cohort",
+    "train_lora",
+    "plan_sampling",
+    "sample",
+    "screen_identity",
+    "select",
+)
+LARGEST_MB = 6
+log = logging.getLogger(__name__)
+
+
+def metrics(data: Path, name: str, stage: str) -> dict[str, Any]:
+    """Return a stage's metrics; raises ValueError naming the stage that has to run."""
+    path = data / "metrics" / f"{name}.json"
+    found = headline.read(path)
+    if found is None:
+        raise ValueError(f"{path}: not found; run the stage that makes it (dvc repro {stage})")
+    return found
+
+
+def arms(plan: Path, kept: pa.Table, rejected: pa.Table) -> dict[str, Arm]:
+    """Return by arm what was planned and what the screen made of it."""
+    if not plan.is_file():
+        raise ValueError(f"{plan}: not found; run the stage that makes it (dvc repro plan_sampling)")
+    planned = Counter(shards.read_table(plan, columns=["arm"])["arm"].to_pylist())
+    passed, failed = (Counter(table["arm"].to_pylist()) for table in (kept, rejected))
+    names = sorted(planned | passed | failed, key=lambda name: (name != "injected", name))
+    return {name: Arm(planned[name], passed[name], failed[name]) for name in names}
+
+
+def num_above(rows: pa.Table, leakage: dict[str, Any]) -> int:
+    """Count the images that any recogniser places above its threshold."""
+    above: set[int] = set()
+    for name, row in leakage["recognisers"].items():
+        similarity = rows[f"similarity_{name}"].to_pylist()
+        above |= {index for index, value in enumerate(similarity) if value > row["threshold"]}
+    return len(above)
+
+
+def timings() -> dict[str, dict[str, float]]:
+    """Return the time of each stage that ran in this checkout."""
+    found = {stage: headline.read(shards.SCRATCH / "timings" / f"{stage}.json") for stage in STAGES}
+    return {stage: timing for stage, timing in found.items() if timing}
+
+
+def measure(data: Path, tables: report_pictures.Tables, params: Params) -> Measured:
+    """Return every figure of the page."""
+    leakage = metrics(data, "leakage", "screen_identity")
+    return Measured(
+        title=params.report.title,
+        profile=params.profile,
+        ingested={
+            "patients' photos": metrics(data, "ingest_patients", "ingest_patients"),
+            "public faces": metrics(data, "ingest_public", "ingest_public"),
+        },
+        lora=metrics(data, "train_lora", "train_lora"),
+        leakage=leakage,
+        distribution=metrics(data, "distribution", "select"),
+        legibility=metrics(data, "legibility", "select"),
+        arms=arms(data / "plan/plan.parquet", tables.kept, tables.rejected),
+        num_selected=tables.selected.num_rows,
+        num_above=num_above(tables.selected, leakage),
+        timings=timings(),
+        paper_leakage=headline.PAPER_LEAKAGE,
+        paper_distance=headline.PAPER_DISTANCE,
+    )
+
+
+def refuse_patients(params: Params) -> None:
+    """Raise ValueError where real patients would be shown, whatever else the profile says."""
+    if params.report.show_patients and params.profile != "phantom":
+        raise ValueError(
+            f"report.show_patients: true in profile {params.profile}, allowed in phantom only, whose "
+            "patients are drawings; set it to false"
+        )
+
+
+def run(data: Path, page: Path, params: Params) -> int:
+    """Write the page; return the number of pictures on it."""
+    refuse_patients(params)
+    tables = report_pictures.read_tables(data)
+    measured = measure(data, tables, params)
+    gallery: Gallery = report_pictures.gallery(
+        data, tables, params.screen_identity.recognisers, show_patients=params.report.show_patients
+    )
+    text = render(measured, gallery)
+    size_mb = len(text.encode()) / 1e6
+    if size_mb > LARGEST_MB:
+        log.warning("%s: %.1f MB, more than %d: mail programs may refuse it", page, size_mb, LARGEST_MB)
+    shards.write_text(page, text)
+    return text.count("<img ")
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="folder of what the other stages made")],
+    page: Annotated[Path, typer.Option(help="out: the HTML page")],
+) -> None:
+    """Write the report."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    params = load(Path("params.yaml"))
+    with shards.timing(STAGE) as record:
+        record.images = run(data, page, params)
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except ValueError as error:
+        sys.exit(str(error))

@@ -1,0 +1,162 @@
+"""The page from a constructed world: what it shows, what it never shows, and what it says either way."""
+
+import base64
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from models.diffusion.images import decode
+from models.report.page import CONTENTS
+from tasks import report, schemas, shards
+from tasks.params import Params
+from tests.report_world import NAMES, build, distribution, leakage, write_metrics
+
+ROOT = Path(__file__).parents[2]
+URI = re.compile(r'"data:image/\w+;base64,([^"]+)"')
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("world")
+    build(root)
+    return root
+
+
+def page_of(world: Path, out: Path, profile: str = "phantom", show: bool = True, title: str = "T") -> str:
+    document = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
+    document |= {"profile": profile, "report": {"show_patients": show, "title": title}}
+    document["inputs"]["recognisers"] = str(world)
+    document["screen_identity"]["recognisers"] = {name: str(world / f"{name}.onnx") for name in NAMES}
+    report.run(world / "data", out / "index.html", Params.model_validate(document))
+    return (out / "index.html").read_text()
+
+
+def shown(page: str) -> set[str]:
+    """Return the pixels of every picture in the page, as image ids."""
+    return {schemas.image_id(decode(base64.b64decode(data))) for data in URI.findall(page)}
+
+
+def ids_in(world: Path, folder: str) -> set[str]:
+    return set(shards.read_table(world / "data" / folder, columns=["image_id"])["image_id"].to_pylist())
+
+
+def test_every_section_stands_once_and_holds_its_pictures(world: Path, tmp_path: Path) -> None:
+    page = page_of(world, tmp_path)
+    assert re.findall(r'<section id="(\w+)"', page) == list(CONTENTS)
+    assert ids_in(world, "selected") <= shown(page)
+    assert ids_in(world, "screened/kept") <= shown(page)
+    assert page.count(">none</span>") == 1  # the one condition that nothing was made of
+    assert '<div class="withheld">' not in page
+    assert shown(page) & ids_in(world, "patients/faces")
+    assert len(shown(page) & ids_in(world, "screened/rejected")) == 5  # the nearest
+
+
+def test_the_page_is_self_contained_and_small(world: Path, tmp_path: Path) -> None:
+    page = URI.sub('""', page_of(world, tmp_path))
+    assert not re.search(r"https?:|//|<script|<link|@import|url\(|<iframe", page)
+    assert all(source == "" for source in re.findall(r'src="([^"]*)"', page))
+    assert (tmp_path / "index.html").stat().st_size < 6e6
+
+
+@pytest.mark.parametrize("profile", ["phantom", "photos", "paper"])
+def test_without_show_patients_no_patient_and_no_reject_is_seen(
+    world: Path, tmp_path: Path, profile: str
+) -> None:
+    page = page_of(world, tmp_path, profile, show=False)
+    for folder in ("patients/faces", "screened/rejected"):
+        table = shards.read_table(world / "data" / folder, columns=["image_id", "image"])
+        assert not shown(page) & set(table["image_id"].to_pylist())
+        assert not [i for i in table["image"].to_pylist() if base64.b64encode(i).decode()[:4000] in page]
+    assert page.count('<div class="withheld">withheld: resembles a patient</div>') == 2
+    assert "Pictures are withheld here" in page
+
+
+def test_nobody_is_named_and_no_image_identified(world: Path, tmp_path: Path) -> None:
+    page = URI.sub('""', page_of(world, tmp_path))
+    assert "secret-" not in page
+    every = set.union(*(ids_in(world, f) for f in ("patients/faces", "public/faces", "selected")))
+    assert not [image_id for image_id in every if image_id[:8] in page]
+
+
+@pytest.mark.parametrize("profile", ["photos", "paper"])
+def test_real_patients_are_never_shown(world: Path, tmp_path: Path, profile: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"report\.show_patients: true in profile {profile}.*set it to false"
+    ):
+        page_of(world, tmp_path, profile)
+    assert not (tmp_path / "index.html").exists()
+
+
+def test_equal_inputs_give_equal_bytes_but_for_the_timings(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SCRATCH", tmp_path)
+    pages = []
+    for name in ("a", "b"):
+        shards.write_json(tmp_path / "timings/sample.json", {"seconds": 2.0 + len(pages), "images": 30})
+        pages.append(page_of(world, tmp_path / name))
+    assert "15.0</td>" in pages[0]
+    assert pages[0] != pages[1]
+    first, second = (re.sub(r'<section id="timings".*?</section>', "", page) for page in pages)
+    assert first == second
+
+
+def test_either_outcome_is_told(world: Path, tmp_path: Path) -> None:
+    assert "The donor&#x27;s face hides the patient" in page_of(world, tmp_path)
+    try:
+        write_metrics(world / "data", leakage=leakage(2, 3), distribution=distribution(guided=0.3))
+        page = page_of(world, tmp_path)
+    finally:
+        write_metrics(world / "data")
+    assert "Not shown at this scale" in page
+    assert "hides the patient:" not in page
+    assert page.count("does not stand apart from the floor") == len(NAMES)
+    assert page.count("is no nearer to the patients than random") == 3
+
+
+def test_a_selected_face_above_a_threshold_forbids_the_release(world: Path, tmp_path: Path) -> None:
+    strict = leakage(30, 3)
+    strict["recognisers"]["cosface"]["threshold"] = 0.385
+    try:
+        write_metrics(world / "data", leakage=strict)
+        page = page_of(world, tmp_path)
+    finally:
+        write_metrics(world / "data")
+    assert "Do not release: 2 of 21 selected faces" in page
+
+
+def test_text_from_outside_is_escaped(world: Path, tmp_path: Path) -> None:
+    page = page_of(world, tmp_path, title="<script>x</script>")
+    assert "<script>" not in page
+    assert "&lt;script&gt;x&lt;/script&gt;" in page
+    assert "&lt;b&gt;odd&lt;/b&gt;" in page
+
+
+def test_a_disease_that_nobody_judged_says_why(world: Path, tmp_path: Path) -> None:
+    try:
+        write_metrics(world / "data", legibility={"judged": False, "why": "photographs"})
+        assert "Not judged: photographs." in page_of(world, tmp_path)
+    finally:
+        write_metrics(world / "data")
+
+
+@pytest.mark.parametrize(
+    ("missing", "stage"),
+    [("leakage", "screen_identity"), ("distribution", "select"), ("train_lora", "train_lora")],
+)
+def test_a_missing_input_names_the_stage_that_makes_it(
+    world: Path, tmp_path: Path, missing: str, stage: str
+) -> None:
+    (world / f"data/metrics/{missing}.json").unlink()
+    try:
+        with pytest.raises(ValueError, match=rf"{missing}\.json: not found; .*dvc repro {stage}"):
+            page_of(world, tmp_path)
+    finally:
+        write_metrics(world / "data")
+
+
+def test_the_timed_stages_are_those_of_the_graph() -> None:
+    graph = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert [*report.STAGES, report.STAGE] == list(graph)
