@@ -88,6 +88,7 @@ class TrainLora(Section):
     epochs: Count
     warmup_steps: Annotated[int, Field(ge=0)]
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    caption_dropout: Share
     precision: Literal["fp32", "bf16", "fp16"]
     checkpoint_every: Count
     grid_every: Annotated[int, Field(ge=0)]
@@ -100,10 +101,20 @@ class PlanSampling(Section):
     num_images: Count
     num_direct: Annotated[int, Field(ge=0)]
     num_random: Annotated[int, Field(ge=0)]
+    num_strips: Annotated[int, Field(ge=0)]
     over_generation: Annotated[float, Field(ge=1)]
     injection_weight: tuple[Share, Share]
     max_donor_uses: Annotated[int, Field(ge=0)]
     seed: int
+
+    @model_validator(mode="after")
+    def _weights_are_a_range(self) -> Self:
+        low, high = self.injection_weight
+        if low > high:
+            raise ValueError(
+                f"plan_sampling.injection_weight: [{low}, {high}] is no range; give the smaller weight first"
+            )
+        return self
 
 
 class Sample(Section):
@@ -131,6 +142,8 @@ class Select(Section):
     num_images: Count
     max_shortfall: Share
     bootstrap: Count
+    judge_diseases: bool  # by the classifier, which knows the signs of phantoms only
+    classifier: str
     seed: int
 
 

@@ -45,6 +45,7 @@ PLAN = pa.schema(
         ("injection_weight", pa.float32()),
         ("seed", pa.int64()),
         ("prompt", pa.string()),
+        ("source_row", pa.int64()),  # the injected row that a direct or strip row copies, else its own
     ]
 )
 
