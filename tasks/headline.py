@@ -56,5 +56,6 @@ def percent(share: float | None) -> str:
 
 
 def decimal(distance: float | dict[str, Any]) -> str:
-    """Return a distance with three decimals; a distance with its interval comes as {value, ci95}."""
-    return f"{distance['value'] if isinstance(distance, dict) else distance:.3f}"
+    """Return a distance with three decimals, or a dash; a distance with its interval comes as {value, ci95}."""
+    value = distance["value"] if isinstance(distance, dict) else distance
+    return "-" if value is None else f"{value:.3f}"

@@ -88,6 +88,7 @@ def test_an_arm_without_images_is_a_dash_and_not_a_zero() -> None:
 
 
 def test_a_distance_may_carry_its_interval() -> None:
+    assert headline.decimal({"value": None, "ci95": None, "n": 0}) == "-"
     assert headline.decimal({"value": 0.0123, "ci95": [0, 1]}) == headline.decimal(0.0123) == "0.012"
 
 
