@@ -1,0 +1,199 @@
+"""Stage train_lora: LoRA of the generator on the patients' training photos, with sheets of images."""
+
+import logging
+import math
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+import typer
+from diffusers import DDPMScheduler, UNet2DConditionModel
+
+import models.diffusion
+from models.conditions import DISEASES, all_prompts, prompt
+from models.diffusion.generator import (
+    LoadedGenerator,
+    check_sha256,
+    generator_folder,
+    load_pipeline,
+    prompt_table,
+)
+from models.diffusion.images import decode, encode_png, tile
+from models.diffusion.latents import LatentMoments, cache_moments
+from models.diffusion.lora import LoraSettings, add_lora, save_lora, train_lora
+from models.diffusion.sampling import Row, SamplingSettings, sample_rows
+from tasks import shards
+from tasks.params import Generator, TrainLora, load
+
+STAGE = "train_lora"
+MODELS = Path(next(iter(models.diffusion.__path__))).parent
+CODE = (MODELS / "diffusion", MODELS / "conditions.py", MODELS / "checkpoint.py", Path(__file__))
+# Grids show how the training goes; were they drawn as params.yaml samples, a new guidance would train again.
+GRID = SamplingSettings(num_inference_steps=12, guidance_scale=3.0, batch_size=len(DISEASES))
+BATCH = 64
+
+
+def training_diseases(faces: Path) -> list[str]:
+    """Return the disease of every photo of split `train`, in the order of the shards."""
+    table = shards.read_table(faces, columns=["disease", "split"])
+    rows = zip(table["disease"].to_pylist(), table["split"].to_pylist(), strict=True)
+    diseases = [disease for disease, split in rows if split == "train"]
+    if not diseases:
+        raise ValueError(
+            f"{faces}: {table.num_rows} photos, none of split train; lower ingest_patients.held_out_share "
+            "or add patients, then run ingest_patients again"
+        )
+    return diseases
+
+
+def training_images(faces: Path, size_px: int) -> Iterator[np.ndarray]:
+    """Yield the photos of split `train`, a few in memory; raises ValueError on another size."""
+    for file in sorted(faces.glob("*.parquet")):
+        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=["image", "split"]):
+            for data, split in zip(batch["image"], batch["split"], strict=True):
+                if split.as_py() != "train":
+                    continue
+                image = decode(data.as_py())
+                if image.shape[:2] != (size_px, size_px):
+                    raise ValueError(
+                        f"ingest_patients.image_size_px: a face of {image.shape[1]} x {image.shape[0]} px, "
+                        f"where generator.path makes {size_px} x {size_px}; set it to {size_px} and run "
+                        "ingest_patients again, or take another generator"
+                    )
+                yield image
+
+
+def load_networks(folder: Path) -> LoadedGenerator:
+    """Return UNet and autoencoder as they were pretrained, frozen, in fp32, on a GPU if any."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pipeline = load_pipeline(folder)
+    table = prompt_table(pipeline, all_prompts())
+    for module in (pipeline.unet, pipeline.vae):
+        module.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)
+    return LoadedGenerator(
+        unet=pipeline.unet,
+        vae=pipeline.vae,
+        scheduler_config=dict(pipeline.scheduler.config),
+        prompts=all_prompts(),
+        prompt_table=table.to(device),
+    )
+
+
+def draw_grid(generator: LoadedGenerator, folder: Path, seed: int, step: int) -> None:
+    """Write one image per disease, nobody injected, from the same noise at every step."""
+    rows = [Row(prompt(disease), seed + i) for i, disease in enumerate(DISEASES)]
+    images = sample_rows(generator, rows, GRID).numpy()
+    _write(folder / f"step-{step:06d}.png", encode_png(tile(images, columns=4)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Flush before the rename: a checkpoint that stands promises the grids of its steps."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def publish(unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraSettings) -> None:
+    """Put weights and grids at `lora` in one rename; grids are linked, so a kill leaves them in scratch."""
+    incoming = lora.with_name(f".{lora.name}.incoming")
+    shutil.rmtree(incoming, ignore_errors=True)
+    (incoming / "grids").mkdir(parents=True)
+    save_lora(unet, incoming, settings)
+    for grid in sorted(grids.glob("step-*.png")):
+        try:
+            os.link(grid, incoming / "grids" / grid.name)
+        except OSError:  # scratch on another file system
+            shutil.copyfile(grid, incoming / "grids" / grid.name)
+    shutil.rmtree(lora, ignore_errors=True)
+    incoming.replace(lora)
+
+
+def forget_scratch() -> None:
+    """Remove what was derived from patients, also by killed runs of other parameters."""
+    for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
+        shutil.rmtree(folder)
+
+
+def train(
+    generator: LoadedGenerator,
+    moments: LatentMoments,
+    diseases: list[str],
+    settings: LoraSettings,
+    scratch: Path,
+) -> dict:
+    """Train the LoRA of the generator's UNet in place and return the metrics."""
+    captions = torch.tensor([generator.prompts.index(prompt(disease)) for disease in diseases])
+    add_lora(generator.unet, settings)
+    loss = train_lora(
+        generator.unet,
+        DDPMScheduler.from_config(generator.scheduler_config),  # type: ignore[arg-type]
+        moments,
+        captions,
+        generator.prompt_table,
+        settings,
+        checkpoint=scratch / "checkpoint.pt",
+        grid=partial(draw_grid, generator, scratch / "grids", settings.seed),
+    )
+    if not math.isfinite(loss):
+        raise ValueError(
+            f"{STAGE}.learning_rate: the loss is {loss} at {settings.learning_rate}; lower it, "
+            "or raise warmup_steps"
+        )
+    steps = settings.num_steps(len(diseases))
+    return {
+        "photos": len(diseases),
+        "steps": steps,
+        "images_seen": steps * settings.batch_size,
+        "loss": round(loss, 4),
+        "trainable_parameters": sum(p.numel() for p in generator.unet.parameters() if p.requires_grad),
+    }
+
+
+def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: TrainLora) -> int:
+    """Train on the photos of split `train`, going on where a killed run stopped; return the images seen."""
+    settings = LoraSettings(**section.model_dump())
+    diseases = training_diseases(faces)
+    folder = generator_folder(generator.path)
+    # the adapter has no part in this stage
+    expected = {name: digest for name, digest in generator.sha256.items() if name != "ip_adapter"}
+    check_sha256(folder, Path(generator.ip_adapter), expected)
+    fingerprint = shards.fingerprint(faces, folder, *CODE, **section.model_dump())
+    scratch = shards.SCRATCH / f"{STAGE}-{fingerprint}"
+    networks = load_networks(folder)
+    images = training_images(faces, networks.image_size_px)
+    moments = cache_moments(networks.vae, images, len(diseases), scratch / "latents")
+    summary = train(networks, moments, diseases, settings, scratch)
+    publish(networks.unet, scratch / "grids", lora, settings)
+    shards.write_json(metrics, summary)
+    forget_scratch()
+    return summary["images_seen"]
+
+
+def main(
+    faces: Annotated[Path, typer.Option(help="shards of patients' faces")],
+    lora: Annotated[Path, typer.Option(help="out: folder of LoRA weights and grids")],
+    metrics: Annotated[Path, typer.Option(help="out: counts and loss as JSON")],
+) -> None:
+    """Fine-tune the generator on the patients' faces."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    params = load(Path("params.yaml"))
+    with shards.timing(STAGE) as record:
+        record.images = run(faces, lora, metrics, params.generator, params.train_lora)
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except ValueError as error:
+        sys.exit(str(error))
