@@ -1,4 +1,4 @@
-"""Train the generator twin on public phantoms: codec, image encoder, then UNet, text and IP-Adapter (hours, resumable)."""
+"""Train the generator twin on public phantoms: codec, image encoder, then UNet, text and IP-Adapter (resumable)."""
 
 from pathlib import Path
 from typing import Annotated

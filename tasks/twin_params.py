@@ -19,6 +19,13 @@ class Schedule(Section):
     learning_rate: Rate
 
 
+class CodecSchedule(Schedule):
+    """The codec's schedule: crops of `crop_px`, then whole images for the last `full_steps`."""
+
+    crop_px: Annotated[int, Field(ge=32, multiple_of=16)]
+    full_steps: Annotated[int, Field(ge=0)]
+
+
 class GeneratorSchedule(Schedule):
     """The schedule of UNet, text and IP-Adapter, whose weights are averaged."""
 
@@ -31,7 +38,7 @@ class TwinGenerator(Section):
     num_identities: Count
     image_size_px: Annotated[int, Field(ge=64, multiple_of=16)]
     seed: int
-    codec: Schedule
+    codec: CodecSchedule
     image_encoder: Schedule
     generator: GeneratorSchedule
 
@@ -85,6 +92,18 @@ class TwinClassifier(Schedule):
     seed: int
 
 
+class TwinQuality(Section):
+    """How the generator twin is measured: donors, injection weights, images per prompt, the sampler."""
+
+    num_donors: Annotated[int, Field(ge=12)]
+    num_graded: Annotated[int, Field(ge=12)]
+    weights: tuple[Share, ...]
+    num_inference_steps: Count
+    guidance_scale: Annotated[float, Field(ge=1)]
+    batch_size: Count
+    seed: int
+
+
 class TwinParams(Section):
     """The whole of data/phantom/params.yaml."""
 
@@ -92,6 +111,7 @@ class TwinParams(Section):
     twin_recognisers: TwinRecognisers
     twin_attributes: TwinAttributes
     twin_classifier: TwinClassifier
+    twin_quality: TwinQuality
 
 
 def load_twins(path: Path) -> TwinParams:

@@ -1,20 +1,30 @@
 """The twins' stages at toy size, and the twins in git on phantoms nobody trained on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from diffusers import StableDiffusionPipeline
 
 from models.attributes.deepface import estimate
 from models.conditions import DISEASES, GENDERS
+from models.diffusion.images import decode
 from models.identity.recogniser import load_recogniser
 from models.identity.training import pair_similarities, tar_at_fmr
 from models.metrics.disease_classifier import load_classifier, predict
 from models.phantom_data import PhantomPhotos, phantom_photos
-from tasks import twin_attributes, twin_classifier, twin_photos, twin_recognisers
+from tasks import (
+    twin_attributes,
+    twin_classifier,
+    twin_generator,
+    twin_photos,
+    twin_quality,
+    twin_recognisers,
+)
 from tasks.twin_params import Photos, load_twins
 
 TWINS = Path("data/phantom/twins")
@@ -33,6 +43,12 @@ def toy_params(tmp_path):
         params["twin_recognisers"][loss] |= short | {"widths": [8, 8, 16, 16], "depths": [1, 1, 1]}
     params["twin_attributes"] |= short | {"image_size_px": 64, "photos": [photos, signs], "unseen": photos}
     params["twin_classifier"] |= short | {"image_size_px": 64, "photos": [photos, signs], "unseen": signs}
+    params["twin_generator"] |= {"image_size_px": 64, "num_identities": 6}
+    params["twin_generator"]["codec"] |= short | {"crop_px": 32, "full_steps": 1}
+    for part in ("image_encoder", "generator"):
+        params["twin_generator"][part] |= short
+    params["twin_quality"] |= {"num_donors": 12, "num_graded": 12, "weights": [0.0, 1.0]}
+    params["twin_quality"] |= {"num_inference_steps": 2, "batch_size": 12}
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(params))
     return path
@@ -59,6 +75,27 @@ def test_stages_write_what_the_libraries_load(toy_params, tmp_path):
     before = (out / "recognisers/arcface.onnx").read_bytes()
     twin_recognisers.main(out / "recognisers", out / "recognisers.json", toy_params, scratch)
     assert (out / "recognisers/arcface.onnx").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_the_generator_twin_is_what_diffusers_loads_and_the_other_twins_can_judge(toy_params, tmp_path):
+    torch.set_num_threads(1)
+    for judge in ("recognisers", "classifier"):
+        shutil.copytree(TWINS / judge, tmp_path / "twins" / judge)
+    generator, adapter = tmp_path / "twins/generator", tmp_path / "twins/ip_adapter/ip_adapter.safetensors"
+    metrics, scratch = tmp_path / "generator.json", tmp_path / "scratch"
+    twin_generator.main(generator, adapter, metrics, toy_params, scratch)
+    pipeline = StableDiffusionPipeline.from_pretrained(generator, dtype=torch.float32, safety_checker=None)
+    pipeline.load_ip_adapter(
+        str(adapter.parent), subfolder="", weight_name=adapter.name, image_encoder_folder=None
+    )
+    assert json.loads(metrics.read_text())["codec"]["n"] == 400
+    twin_quality.main(tmp_path / "twins", tmp_path / "sheet.png", tmp_path / "q.json", toy_params, scratch)
+    quality = json.loads((tmp_path / "q.json").read_text())
+    assert set(quality["injection"]) == set(LOSSES)
+    assert quality["injection"]["arcface"]["1.0"]["n"] == 12
+    assert quality["legibility"]["heavy"]["diseases"]["bcc"]["n"] == 12
+    assert decode((tmp_path / "sheet.png").read_bytes()).shape == (11 * 64, 12 * 64, 3)
 
 
 def test_sets_of_photos_join_without_mixing_people(tmp_path):
