@@ -200,14 +200,14 @@ def _named_once(frame: pd.DataFrame) -> pd.Series:
     content = frame.drop(columns=["row"])
     contradictory = frame["file"].duplicated(keep=False) & ~content.duplicated(keep=False)
     files = set(frame["file"][contradictory & (frame["file"] != "")])
-    return ~(frame["file"].isin(files) | (content.duplicated() & (frame["file"] != "")))
+    return ~(frame["file"].isin(files) | (content.duplicated() & (frame["file"] != "")))  # type: ignore
 
 
 def _one_gender(frame: pd.DataFrame) -> pd.Series:
     """Two genders under one patient_id are two people, or a slip: either way the row cannot be trusted."""
     known = frame[(frame["gender"] != "") & (frame["patient_id"] != "")]
     genders = known.groupby("patient_id")["gender"].nunique()
-    return ~frame["patient_id"].isin(genders.index[genders > 1])
+    return ~frame["patient_id"].isin(genders.index[genders > 1])  # type: ignore
 
 
 def schema() -> pa.DataFrameSchema:

@@ -74,5 +74,5 @@ def image_id(rgb: np.ndarray) -> str:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"image_id: {rgb.dtype} {rgb.shape} given; pass uint8 [H, W, 3] in RGB order")
     digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}".encode())
-    digest.update(np.ascontiguousarray(rgb))
+    digest.update(np.ascontiguousarray(rgb).data)
     return digest.hexdigest()

@@ -50,7 +50,7 @@ def main(
     text_encoder, unet = build_text_encoder(tokenizer), build_unet(p.image_size_px // 8)
     injection = attach(unet, EMBED_DIM)
     ids = tokenizer(list(all_prompts()), padding="max_length", max_length=PROMPT_TOKENS, return_tensors="pt")
-    unet.to(memory_format=torch.channels_last)
+    unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     data = _pretraining_set(codec, encoder, photos)
     train_generator(
         unet, text_encoder, injection, ids.input_ids, data, **p.generator.model_dump(), seed=p.seed,

@@ -6,7 +6,6 @@ attention(Q, K, V) + weight * attention(Q, K_ip, V_ip), and since it is linear i
 once per condition, at no cost per step.
 """
 
-import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import ImageProjection

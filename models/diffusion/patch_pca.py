@@ -59,8 +59,9 @@ def lay_in_encoder(
     second, centre, spread = principal_components(cells(codes), weights, channels)
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
-            module.weight.zero_()
-            module.bias.zero_()
+            nn.init.zeros_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         if isinstance(module, ResnetBlock2D):
             nn.init.kaiming_uniform_(module.conv1.weight, 1.0)
     attention = encoder.mid_block.attentions[0].to_out[0]
@@ -115,10 +116,12 @@ def _pass_through(codec: AutoencoderKL, spread: Float[Tensor, " c"]) -> None:
         reference = size * (j // each) + each + each % 2
         out.weight[j, place[j], 1, 1] = scale[j]
         out.weight[j, reference, 1, 1] = -scale[j]
-    assert codec.quant_conv is not None
-    codec.quant_conv.weight.copy_(torch.eye(2 * num)[:, :, None, None])
-    codec.quant_conv.bias.zero_()
-    codec.quant_conv.bias[num:] = LOG_VARIANCE
+    quant = codec.quant_conv
+    assert quant is not None
+    assert quant.bias is not None
+    quant.weight.copy_(torch.eye(2 * num)[:, :, None, None])
+    quant.bias.zero_()
+    quant.bias[num:] = LOG_VARIANCE
 
 
 @torch.no_grad()

@@ -88,6 +88,7 @@ def test_profile_follows_the_records(tmp_path, monkeypatch):
 def test_public_faces_get_attributes_and_stable_splits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     hospital(tmp_path, 60)
+
     # DeepFace itself is tested beside its wrapper; here its answers only have to reach their rows
     def answers(images: list[np.ndarray], deepface_home: Path) -> tuple[np.ndarray, list[str]]:
         return np.array([float(image[0, 0, 0]) for image in images]), ["female"] * len(images)

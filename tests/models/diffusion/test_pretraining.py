@@ -3,6 +3,7 @@ from pathlib import Path
 import torch
 
 from models.conditions import all_prompts
+from models.diffusion.codec import LATENT_CHANNELS
 from models.diffusion.ip_adapter import attach
 from models.diffusion.pretraining import PretrainingSet, draw_batch, train_generator
 from models.diffusion.twin_networks import (
@@ -18,8 +19,8 @@ def _data(n: int = 40) -> PretrainingSet:
     g = torch.Generator().manual_seed(0)
     rows = torch.arange(n)
     return PretrainingSet(
-        latents_a=torch.zeros(n, 16, 4, 4),
-        latents_b=torch.ones(n, 16, 4, 4),
+        latents_a=torch.zeros(n, LATENT_CHANNELS, 4, 4),
+        latents_b=torch.ones(n, LATENT_CHANNELS, 4, 4),
         embeds_a=torch.randn(n, EMBED_DIM, generator=g) + 5,
         prompt_a=torch.full((n,), 1),
         prompt_b=10 + rows % 5,
