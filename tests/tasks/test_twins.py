@@ -11,8 +11,10 @@ import yaml
 from diffusers import StableDiffusionPipeline
 
 from models.attributes.deepface import estimate
-from models.conditions import DISEASES, GENDERS
+from models.conditions import DISEASES, GENDERS, prompt
+from models.diffusion.generator import embed_donor, load_generator
 from models.diffusion.images import decode
+from models.diffusion.sampling import Row, SamplingSettings, sample_rows
 from models.identity.recogniser import load_recogniser
 from models.identity.training import pair_similarities, tar_at_fmr
 from models.metrics.disease_classifier import load_classifier, predict
@@ -138,3 +140,26 @@ def test_attributes_in_git_are_right_on_strangers(strangers):
 def test_classifier_in_git_reads_signs_of_strangers(strangers):
     right = predict(load_classifier(TWINS / "classifier"), strangers.images).argmax(1) == strangers.disease
     assert np.mean([right[strangers.disease == k].mean() for k in range(len(DISEASES))]) >= 0.85
+
+
+@pytest.mark.slow
+def test_the_generator_in_git_takes_on_strangers_and_shows_their_signs(strangers):
+    generator = load_generator(TWINS / "generator", ip_adapter=TWINS / "ip_adapter/ip_adapter.safetensors")
+    settings = SamplingSettings(num_inference_steps=12, guidance_scale=3.0, batch_size=16)
+    donors = list(strangers.images[::3][:16])
+    embeddings = [embed_donor(generator, donor) for donor in donors]
+
+    def draw(weight: float, prompts: list[str]) -> list[np.ndarray]:
+        given = [embedding if weight else None for embedding in embeddings]
+        rows = [Row(p, 50 + i, e, weight) for i, (p, e) in enumerate(zip(prompts, given, strict=True))]
+        return list(sample_rows(generator, rows, settings).numpy())
+
+    recogniser = load_recogniser(TWINS / "recognisers/arcface.onnx")
+    wanted, healthy = recogniser.embed(donors), [prompt("normal")] * 16
+    cosine = {w: (recogniser.embed(draw(w, healthy)) * wanted).sum(1).mean() for w in (0.0, 0.3)}
+    assert cosine[0.3] >= 0.4
+    assert cosine[0.0] <= 0.15
+    asked = ["bcc", "conjunctivitis", "ptosis", "scc", "strabismus", "tao", "normal", "scc"] * 2
+    prompts = [prompt(d, "heavy" if d != "normal" else "") for d in asked]
+    judged = predict(load_classifier(TWINS / "classifier"), draw(0.3, prompts)).argmax(1)
+    assert np.mean([DISEASES[k] == d for k, d in zip(judged, asked, strict=True)]) >= 0.8
