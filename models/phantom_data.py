@@ -3,6 +3,7 @@
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -50,7 +51,9 @@ def phantom_photos(
     missing = [chunk for chunk in chunks if not _label_file(folder, chunk).exists()]
     work = partial(_render_identity, seed, shots, sign_share, size)
     total = num_identities * shots
-    with ProcessPoolExecutor(workers) as pool, tqdm(total=total, unit=" images", desc="phantoms") as bar:
+    # Spawned, not forked: where OpenCV or torch has started threads, a forked copy waits for them forever.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"))
+    with pool, tqdm(total=total, unit=" images", desc="phantoms") as bar:
         bar.update(total - sum(map(len, missing)) * shots)
         for chunk in missing:
             _render_chunk(pool, work, chunk, shots, images, _label_file(folder, chunk))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def _render_pair(seed: int, size: int, index: int) -> tuple[np.ndarray, np.ndarr
 def paired_photos(folder: Path, num: int, size: int, seed: int) -> PairedPhotos:
     """Render `num` pairs in two processes, or go on from the chunks that stand in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(2) as pool, tqdm(total=num, desc="phantoms", unit="pair", mininterval=5) as bar:
+    pool = ProcessPoolExecutor(2, get_context("spawn"))  # forked, OpenCV's threads would hang it
+    with pool, tqdm(total=num, desc="phantoms", unit="pair", mininterval=5) as bar:
         for start in range(0, num, CHUNK):
             indices = range(start, min(start + CHUNK, num))
             if not (folder / f"{start:06d}.npz").exists():
