@@ -89,6 +89,7 @@ def toy_world(root: Path, rows: list[dict] | None = None, shard_rows: int = 5) -
 
 def params(**changes) -> Params:
     document = load(ROOT / "profiles/phantom.yaml").model_dump()
+    document["plan_sampling"]["over_generation"] = 1.25
     document["select"] |= {"num_images": 8, "bootstrap": 50} | changes
     document["attributes"]["deepface_home"] = str(ROOT / document["attributes"]["deepface_home"])
     document["select"]["classifier"] = str(ROOT / document["select"]["classifier"])
