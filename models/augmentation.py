@@ -23,11 +23,19 @@ def augment(
     `shift` is the largest displacement as a share of the width; scale varies by as much, rotation by 4 °.
     """
     signal = to_signal(_recompress(images, generator), images.shape[1])
-    signal = _place(signal, size, generator, shift)
-    signal = _light(signal, generator)
-    signal = _blur(signal, generator)
-    num = len(signal)
-    strength = 0.06 * torch.rand(num, 1, 1, 1, generator=generator) ** 2
+    return _develop(_place(signal, size, generator, shift), generator)
+
+
+def augment_in_place(
+    images: UInt8[Tensor, "b h w 3"], generator: torch.Generator
+) -> Float[Tensor, "b 3 h w"]:
+    """Return `images` in [-1, 1], lit, blurred and made noisy at random; every pixel stays where it is."""
+    return _develop(to_signal(_recompress(images, generator), images.shape[1]), generator)
+
+
+def _develop(signal: Tensor, generator: torch.Generator) -> Tensor:
+    signal = _blur(_light(signal, generator), generator)
+    strength = 0.06 * torch.rand(len(signal), 1, 1, 1, generator=generator) ** 2
     return signal + strength * torch.randn(signal.shape, generator=generator)
 
 

@@ -9,6 +9,8 @@ from pydantic_core import ErrorDetails
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
+Disease = Literal["normal", "bcc", "conjunctivitis", "uveitis", "ptosis", "scc", "strabismus", "tao"]
+ReaderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 
 
 class Section(BaseModel):
@@ -147,6 +149,53 @@ class Select(Section):
     seed: int
 
 
+class Prelabel(Section):
+    """SAM's embeddings and first masks, for the images on which a tumour is to be outlined."""
+
+    sam: str
+    hub: str = ""
+    outline_share: Share
+    lesion_diseases: tuple[Disease, ...]
+    batch_size: Count
+    shard_rows: Count
+    seed: int
+
+
+class Annotate(Section):
+    """Who reads what in Label Studio; blinded readers, each in a project of his own."""
+
+    readers: Annotated[tuple[ReaderName, ...], Field(min_length=1)]
+    senior: ReaderName
+    show_intended_label: bool
+    repeat_share: Annotated[float, Field(ge=0, le=0.5)]
+    seed: int
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [*self.readers, self.senior]
+        if len(set(names)) < len(names):
+            raise ValueError(f"annotate.readers: {', '.join(names)} (the senior last) are not all different")
+        return self
+
+
+class Annotations(Section):
+    """How many of the readers' answers may be unusable before the stage fails."""
+
+    max_unusable: Share
+
+
+class Assemble(Section):
+    """MeMa's splits, and MeMa-Seg."""
+
+    proportions: tuple[Count, Count, Count]
+    lesion_disease: Disease
+    num_seg_train: Annotated[int, Field(ge=0)]
+    num_seg_val: Annotated[int, Field(ge=0)]
+    mask_consensus: Literal["majority", "staple"]
+    bootstrap: Count
+    seed: int
+
+
 class Report(Section):
     """What the report page may show."""
 
@@ -166,6 +215,7 @@ class Inputs(Section):
     patients: str
     public: str
     recognisers: str
+    annotations: str
 
 
 class Params(Section):
@@ -184,6 +234,10 @@ class Params(Section):
     sample: Sample
     screen_identity: ScreenIdentity
     select: Select
+    prelabel: Prelabel
+    annotate: Annotate
+    annotations: Annotations
+    assemble: Assemble
     report: Report
 
     @model_validator(mode="after")

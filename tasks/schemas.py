@@ -68,6 +68,81 @@ def screened(recognisers: list[str]) -> pa.Schema:
 
 selected = screened
 
+# SAM's view of an image, so that a click costs only the decoder.
+EMBEDDING = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("shape", pa.list_(pa.int32())),  # channels, height and width of the embedding
+        ("embedding", pa.binary()),  # fp16, little-endian, in C order
+    ]
+)
+
+SUBSET = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("outline", pa.bool_()),  # whether a tumour, if seen, is to be outlined; drawn blind to the disease
+        ("first_mask", pa.binary()),  # grey PNG, or null where none could be proposed
+    ]
+)
+
+
+VOTE = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("reader", pa.string()),
+        ("round", pa.string()),  # "reading" or "adjudication"
+        ("copy", pa.int32()),  # 1 is the hidden repeat, which never votes
+        ("disease", pa.string()),  # "" where the image was rejected without one
+        ("severity", pa.string()),
+        ("quality", pa.string()),  # "usable" or "low"
+        ("quality_reason", pa.string()),
+        ("confidence", pa.string()),
+        ("comment", pa.string()),  # free text: stays here
+        ("lead_time_seconds", pa.float32()),
+        ("mask", pa.binary()),  # grey PNG, or null
+        ("mask_provenance", pa.string()),  # "machine_accepted", "machine_edited", "by_hand", or ""
+    ]
+)
+
+UNUSABLE = pa.schema([(name, pa.string()) for name in ("reader", "key", "image_id", "reason", "detail")])
+
+_BALLOT = pa.struct(
+    [(name, pa.string()) for name in ("reader", "disease", "severity", "quality", "confidence")]
+)
+
+MEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("image", pa.binary()),
+        ("disease", pa.string()),  # as adjudicated
+        ("severity", pa.string()),
+        ("quality", pa.string()),
+        ("decided_by", pa.string()),  # "unanimous", "majority" or "senior"
+        ("votes", pa.list_(_BALLOT)),
+        ("mask", pa.binary()),  # the readers' consensus as a grey PNG, or null
+        ("mask_provenance", pa.string()),
+        ("num_masks", pa.int32()),
+        ("split", pa.string()),
+        ("plan_row", pa.int64()),
+        ("intended_disease", pa.string()),
+        ("intended_severity", pa.string()),
+        ("donor_id", pa.string()),
+        ("injection_weight", pa.float32()),
+    ]
+)
+
+MEMA_SEG = pa.schema(
+    [
+        MEMA.field(name)
+        for name in (
+            "image_id", "image", "mask", "mask_provenance", "num_masks", "disease", "severity", "split",
+            "plan_row", "donor_id",
+        )
+    ]
+)  # fmt: skip
+
 
 def image_id(rgb: np.ndarray) -> str:
     """Return the sha256 of an RGB uint8 [H, W, 3] image's size ("HxW") and pixels, whatever its encoding."""

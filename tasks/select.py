@@ -94,19 +94,11 @@ def _image_batches(folder: Path) -> Iterator[pa.Array]:
 
 def selected_parts(kept: Path, rows: np.ndarray) -> Iterator[pa.Table]:
     """Yield the rows of all shards in the order given, a part at a time."""
-    files = sorted(kept.glob("*.parquet"))
-    ends = np.cumsum([pq.ParquetFile(file).metadata.num_rows for file in files])
     for first in range(0, len(rows), SHARD_ROWS):
-        part = rows[first : first + SHARD_ROWS]
-        owner, tables, places = np.searchsorted(ends, part, side="right"), [], []
-        for shard in np.unique(owner).tolist():
-            start = ends[shard - 1] if shard else 0
-            tables.append(pq.ParquetFile(files[shard]).read().take(part[owner == shard] - start))
-            places.append(np.flatnonzero(owner == shard))
-        table = pa.concat_tables(tables).take(np.argsort(np.concatenate(places)))
+        table = shards.take_rows(kept, rows[first : first + SHARD_ROWS].tolist())
         prefix = "similarity_"
         names = [name.removeprefix(prefix) for name in table.column_names if name.startswith(prefix)]
-        yield table.combine_chunks().cast(schemas.selected(names))
+        yield table.cast(schemas.selected(names))
 
 
 def refuse_shortfall(short: dict[str, Any], section: Select, factor: float) -> None:

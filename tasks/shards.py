@@ -6,12 +6,13 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
@@ -67,6 +68,23 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     if not files:
         raise ValueError(f"{path}: no *.parquet there; run the stage that makes it (dvc repro)")
     return pa.concat_tables([pq.ParquetFile(file).read(columns=columns) for file in files])
+
+
+def take_rows(folder: Path, rows: Sequence[int], columns: list[str] | None = None) -> pa.Table:
+    """Return some rows of a folder's shards, counted over all of them, in the order given.
+
+    Only the shards that hold one of them are read, one at a time.
+    """
+    files, wanted = sorted(folder.glob("*.parquet")), np.asarray(rows, np.int64)
+    ends = np.cumsum([pq.ParquetFile(file).metadata.num_rows for file in files])
+    if not len(wanted) or wanted.min() < 0 or wanted.max() >= ends[-1]:
+        raise ValueError(f"{folder}: {len(wanted)} rows asked for, not all of 0 to {ends[-1] - 1}")
+    owner, tables, places = np.searchsorted(ends, wanted, side="right"), [], []
+    for shard in np.unique(owner).tolist():
+        start = ends[shard - 1] if shard else 0
+        tables.append(pq.ParquetFile(files[shard]).read(columns=columns).take(wanted[owner == shard] - start))
+        places.append(np.flatnonzero(owner == shard))
+    return pa.concat_tables(tables).take(np.argsort(np.concatenate(places))).combine_chunks()
 
 
 def _hash_path(path: Path, update: Callable[[bytes], None]) -> None:

@@ -92,6 +92,15 @@ class TwinClassifier(Schedule):
     seed: int
 
 
+class TwinSam(Schedule):
+    """SAM at small size, on clicks and boxes that show parts of public phantoms."""
+
+    image_size_px: Annotated[int, Field(ge=64)]
+    num_scenes: Count
+    num_unseen: Count
+    seed: int
+
+
 class TwinQuality(Section):
     """How the generator twin is measured: donors, injection weights, images per prompt, the sampler."""
 
@@ -111,6 +120,7 @@ class TwinParams(Section):
     twin_recognisers: TwinRecognisers
     twin_attributes: TwinAttributes
     twin_classifier: TwinClassifier
+    twin_sam: TwinSam
     twin_quality: TwinQuality
 
 

@@ -1,11 +1,13 @@
 """Parameters: typos and bounds, profiles, and the paper profile against the paper's numbers."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
-from tasks.params import Params, load
+from models.conditions import DISEASES
+from tasks.params import Disease, Params, load
 
 ROOT = Path(__file__).parents[2]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
@@ -22,6 +24,10 @@ PAPER = {
     "select.num_images": 42307,
     "generator.hub": "stable-diffusion-v1-5/stable-diffusion-v1-5",
     "profile_cohort.attributes": "estimated",  # by DeepFace
+    "assemble.proportions": (34000, 3729, 4578),  # Datasets
+    "assemble.lesion_disease": "bcc",
+    "assemble.num_seg_train": 600,
+    "assemble.num_seg_val": 150,
 }
 # What the paper publishes nowhere: each is this project's choice.
 OPEN = {
@@ -35,6 +41,10 @@ OPEN = {
     "sample": {"num_inference_steps", "guidance_scale", "batch_size", "precision"},
     "screen_identity": {"fpir", "confidence"},
     "select": {"max_shortfall", "bootstrap", "seed"},
+    "prelabel": {"sam", "outline_share", "lesion_diseases", "batch_size", "seed"},
+    "annotate": {"readers", "senior", "show_intended_label", "repeat_share", "seed"},
+    "annotations": {"max_unusable"},
+    "assemble": {"mask_consensus", "bootstrap", "seed"},
 }  # fmt: skip
 
 
@@ -84,6 +94,15 @@ def test_values_that_the_paper_leaves_open_are_marked_so_and_no_others() -> None
 
 def test_only_phantoms_may_be_shown_as_patients() -> None:
     assert {path.stem for path in PROFILES if load(path).report.show_patients} == {"phantom"}
+
+
+def test_params_and_conditions_name_the_same_diseases() -> None:
+    assert get_args(Disease) == DISEASES
+
+
+def test_the_senior_is_nobody_who_reads_before(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"annotate\.readers: .* are not all different"):
+        load(changed(tmp_path, "annotate", senior="reader_1"))
 
 
 def test_a_typo_names_the_dotted_field(tmp_path: Path) -> None:
