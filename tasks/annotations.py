@@ -1,0 +1,193 @@
+"""Stage annotations: what the readers said, as votes, and what in their exports is no vote, with reasons."""
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from models.annotation import adjudication
+from models.annotation.export import REASONS, Reading, Unusable, read_export
+from models.annotation.manifest import Manifest, Round, read_json, read_manifest
+from models.annotation.opinion import TUMOURS
+from models.annotation.provenance import PROVENANCES, ProposalLog, read_proposals
+from models.diffusion.images import decode
+from models.identity.leakage import wilson_interval
+from tasks import schemas, shards
+from tasks.params import Annotations, load
+
+STAGE = "annotations"
+MANIFEST, PROPOSALS = "manifest.json", "proposals.jsonl"
+NAMED = 5  # tasks that an error names; all of them stand in unusable.parquet
+PNG_SIGNATURE, PNG_SIZE = b"\x89PNG\r\n\x1a\n", slice(16, 24)
+BATCH = 256
+DECIMALS = 6
+log = logging.getLogger(__name__)
+
+
+def image_sizes(selected: Path) -> dict[str, tuple[int, int]]:
+    """Return (height, width) px of every selected image; of a PNG only the header is looked at."""
+    sizes = {}
+    files = sorted(selected.glob("*.parquet"))
+    if not files:
+        raise ValueError(f"{selected}: no *.parquet there; run the stage that makes it (dvc repro)")
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=["image_id", "image"]):
+            names, images = batch["image_id"].to_pylist(), batch["image"].to_pylist()
+            sizes |= {name: _size(image) for name, image in zip(names, images, strict=True)}
+    return sizes
+
+
+def _size(image: bytes) -> tuple[int, int]:
+    if not image.startswith(PNG_SIGNATURE):
+        height, width = decode(image).shape[:2]
+        return height, width
+    width_and_height = image[PNG_SIZE]
+    return int.from_bytes(width_and_height[4:], "big"), int.from_bytes(width_and_height[:4], "big")
+
+
+def read_readers(
+    folder: Path, sizes: Mapping[str, tuple[int, int]], round_: Round | None = None
+) -> tuple[Manifest, dict[str, Reading], ProposalLog]:
+    """Return the manifest of a folder of exports, what became of each reader's tasks, and the proposals.
+
+    One round only where it is named. Raises ValueError where the exports do not belong to these images.
+    """
+    manifest, proposals = read_manifest(folder / MANIFEST), read_proposals(folder / PROPOSALS)
+    chosen = manifest.of_round(round_) if round_ else manifest.readers
+    foreign = {task.image_id for reader in chosen.values() for task in reader.tasks} - sizes.keys()
+    if foreign:
+        raise ValueError(
+            f"{folder / MANIFEST}: {len(foreign)} images are not in the selection, {min(foreign)} first; "
+            "it has changed since they were pushed: push and annotate the new one, or bring back the old"
+        )
+    readings = {
+        name: read_export(read_json(folder / f"export-{name}.json"), name, reader, sizes, proposals)
+        for name, reader in chosen.items()
+    }
+    return manifest, readings, proposals
+
+
+def vote_table(readings: Mapping[str, Reading]) -> pa.Table:
+    """Return all votes, reader by reader, in the manifest's order."""
+    votes = [vote for reading in readings.values() for vote in reading.votes]
+    return pa.Table.from_pylist(votes, schema=schemas.VOTE)
+
+
+def disagreements(folder: Path, selected: Path) -> list[str]:
+    """Return the image_ids that the senior has to see, from the readers' exports in a folder, sorted."""
+    manifest, readings, _ = read_readers(folder, image_sizes(selected), "reading")
+    return adjudication.disagreements(vote_table(readings), len(manifest.of_round("reading")))
+
+
+def measure(
+    manifest: Manifest,
+    readings: Mapping[str, Reading],
+    proposals: ProposalLog,
+    sizes: Mapping[str, Any],
+    wanted: set[str],
+) -> dict[str, Any]:
+    """Return the counts of the stage: no names, no ids, no text."""
+    unusable = [one for reading in readings.values() for one in reading.unusable]
+    votes = [vote for reading in readings.values() for vote in reading.votes]
+    reasons, masks = Counter(one.reason for one in unusable), Counter(v["mask_provenance"] for v in votes)
+    asked = {task.image_id for reader in manifest.readers.values() for task in reader.tasks}
+    skipped = sum(reading.skipped for reading in readings.values())
+    shown, accepted = (
+        sum(getattr(one, name) for one in readings.values()) for name in ("offered", "accepted")
+    )
+    received = len(votes) + skipped + len(unusable)
+    outlined = [v for v in votes if v["disease"] in TUMOURS and v["image_id"] in wanted]
+    return {
+        "source": manifest.source,
+        "tasks": sum(len(reader.tasks) for reader in manifest.readers.values()),
+        "votes": len(votes),
+        "skipped": skipped,
+        "missing": sum(reading.missing for reading in readings.values()),
+        "images_never_pushed": len(sizes.keys() - asked),
+        "unusable": {
+            "total": len(unusable),
+            "share": round(len(unusable) / received, DECIMALS) if received else 0.0,
+            "reasons": {name: reasons[name] for name in REASONS},
+        },
+        "masks": {name: masks[name] for name in PROVENANCES},
+        "outlines": {"wanted": len(outlined), "drawn": sum(vote["mask"] is not None for vote in outlined)},
+        "proposals": {
+            "shown": shown,
+            "accepted": accepted,
+            "share": round(accepted / shown, DECIMALS) if shown else None,
+            "ci95": [round(edge, DECIMALS) for edge in wilson_interval(accepted, shown)],
+            "unreadable_lines": proposals.num_unreadable,
+        },
+    }
+
+
+def refuse_unusable(unusable: Sequence[Unusable], share: float, section: Annotations) -> None:
+    """Raise ValueError where more is unusable than annotations.max_unusable allows: which tasks, and why."""
+    if share <= section.max_unusable:
+        if unusable:
+            log.warning("%s: %d annotations are unusable; see the metrics", STAGE, len(unusable))
+        return
+    named = ", ".join(f"{one.reader} {one.key or '(no key)'} ({one.reason})" for one in unusable[:NAMED])
+    more = f" and {len(unusable) - NAMED} more" if len(unusable) > NAMED else ""
+    raise ValueError(
+        f"annotations.max_unusable: {len(unusable)} annotations or tasks are unusable ({share:.1%}, allowed "
+        f"{section.max_unusable:.1%}): {named}{more}; see unusable.parquet, have them done again and pull"
+    )
+
+
+def run(
+    selected: Path, subset: Path, exports: Path, annotations: Path, metrics: Path, section: Annotations
+) -> int:
+    """Write votes, unusable, who read, and the metrics; then refuse too much unusable. Return the votes."""
+    sizes = image_sizes(selected)
+    outlines = shards.read_table(subset, columns=["image_id", "outline"]).to_pylist()
+    manifest, readings, proposals = read_readers(exports, sizes)
+    wanted = {row["image_id"] for row in outlines if row["outline"]}
+    measured = measure(manifest, readings, proposals, sizes, wanted)
+    unusable = [one for reading in readings.values() for one in reading.unusable]
+    votes = vote_table(readings)
+    shards.write_json(metrics, measured)
+    shards.write_table(annotations / "votes.parquet", votes)
+    rows = [vars(one) for one in unusable]
+    shards.write_table(annotations / "unusable.parquet", pa.Table.from_pylist(rows, schema=schemas.UNUSABLE))
+    shards.write_json(annotations / "readers.json", who_read(manifest))
+    refuse_unusable(unusable, measured["unusable"]["share"], section)
+    return votes.num_rows
+
+
+def who_read(manifest: Manifest) -> dict[str, Any]:
+    """Return {source, readers, senior, confusions}: names without accounts, and simulated readers' skill."""
+    reading = manifest.of_round("reading")
+    return {
+        "source": manifest.source,
+        "readers": list(reading),
+        "senior": next(iter(manifest.of_round("adjudication")), None),
+        "confusions": {name: one.confusion for name, one in reading.items() if one.confusion} or None,
+    }
+
+
+def main(
+    selected: Annotated[Path, typer.Option(help="shards of the images that were read")],
+    subset: Annotated[Path, typer.Option(help="on which images a tumour was to be outlined")],
+    exports: Annotated[Path, typer.Option(help="folder of manifest, exports and the log of proposals")],
+    annotations: Annotated[Path, typer.Option(help="out: folder of votes.parquet and unusable.parquet")],
+    metrics: Annotated[Path, typer.Option(help="out: counts and reasons as JSON")],
+) -> None:
+    """Read what the readers said."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    params = load(Path("params.yaml"))
+    with shards.timing(STAGE) as record:
+        record.images = run(selected, subset, exports, annotations, metrics, params.annotations)
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except ValueError as error:
+        sys.exit(str(error))

@@ -1,0 +1,183 @@
+"""Stage assemble: MeMa in three splits that no donor crosses, and MeMa-Seg, from the readers' votes."""
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from models.annotation.adjudication import DISEASE_SPLIT, QUALITY_TIE, TOO_FEW_VOTES
+from models.annotation.outlines import Outline, consensus_outlines, outlines_by_image
+from models.annotation.reader_report import ratings, reader_report
+from models.annotation.splits import Split, split_by_donor
+from tasks import schemas, shards
+from tasks.mema import World, mema_parts, read_world
+from tasks.params import Assemble, load
+
+STAGE = "assemble"
+SPLITS = ("train", "select", "val")
+LOW_QUALITY, NO_VOTES = "low_quality", "no_votes"
+EXCLUDED = (LOW_QUALITY, NO_VOTES, TOO_FEW_VOTES, QUALITY_TIE, DISEASE_SPLIT)
+
+
+def usable_rows(world: World) -> tuple[np.ndarray, dict[str, int]]:
+    """Return the rows of the plan that have a disease, and how many have none, by reason."""
+    reasons: dict[str, int] = dict.fromkeys(EXCLUDED, 0)
+    rows = []
+    for row in range(len(world.plan)):
+        verdict = world.verdict(row)
+        if verdict is None:
+            reasons[NO_VOTES] += 1
+        elif verdict.disease:
+            rows.append(row)
+        else:
+            reasons[verdict.unresolved or LOW_QUALITY] += 1
+    if not rows:
+        why = ", ".join(f"{count} {name}" for name, count in reasons.items() if count)
+        raise ValueError(f"data/annotations: no image has a disease ({why}); are the readers done?")
+    return np.array(rows, np.int64), reasons
+
+
+def split_world(world: World, rows: np.ndarray, section: Assemble) -> tuple[Split, list[int]]:
+    """Return the splits of the usable rows, and those of them that show the lesion disease."""
+    verdicts = [world.verdict(row) for row in rows.tolist()]
+    diseases = [verdict.disease for verdict in verdicts if verdict]
+    donors = [world.plan[row]["donor_id"] for row in rows.tolist()]
+    split = split_by_donor(diseases, donors, section.proportions, section.seed)
+    return split, rows[np.array(diseases) == section.lesion_disease].tolist()
+
+
+def draw_seg(
+    lesions: Sequence[int],
+    parts: Mapping[str, list[int]],
+    world: World,
+    masks: Mapping[str, Outline],
+    section: Assemble,
+) -> tuple[dict[str, list[int]], dict[str, Any]]:
+    """Return MeMa-Seg's rows in train and val, drawn by seed from the lesions with a mask, and the numbers."""
+    chosen, numbers = {}, {}
+    for name, wanted in (("train", section.num_seg_train), ("val", section.num_seg_val)):
+        here = sorted(set(lesions) & set(parts[name]))
+        have = [row for row in here if world.plan[row]["image_id"] in masks]
+        lots = np.random.default_rng(section.seed).permutation(len(have))[:wanted]
+        chosen[name] = sorted(have[lot] for lot in lots.tolist())
+        numbers[name] = {
+            "wanted": wanted, "images": len(lots), "with_mask": len(have), "of_disease": len(here)
+        }  # fmt: skip
+    return chosen, numbers
+
+
+def refuse_poor_sets(split: Split, seg: Mapping[str, Mapping[str, int]], section: Assemble) -> None:
+    """Raise ValueError where donors force a class too far off its share, or masks are too few."""
+    if split.deviation > section.max_deviation:
+        raise ValueError(
+            f"assemble.max_deviation: a class is {split.deviation:.2f} images off its share of a split, "
+            f"allowed {section.max_deviation:g}: too few donors with too many images each; "
+            "lower plan_sampling.max_donor_uses (0 is no limit), or raise this bound"
+        )
+    for name, found in seg.items():
+        if found["images"] < found["wanted"]:
+            raise ValueError(
+                f"assemble.num_seg_{name}: {found['wanted']} wanted, {found['with_mask']} images with a "
+                f"consensus mask among {found['of_disease']} of {section.lesion_disease} in {name}; "
+                "lower it, or raise prelabel.outline_share or select.num_images"
+            )
+
+
+def run(
+    selected: Path,
+    annotations: Path,
+    mema: Path,
+    mema_seg: Path,
+    readers: Path,
+    metrics: Path,
+    section: Assemble,
+) -> int:
+    """Write both metrics files, then MeMa and MeMa-Seg, unless refused; return MeMa's number of images."""
+    world = read_world(selected, annotations)
+    rows, excluded = usable_rows(world)
+    split, lesions = split_world(world, rows, section)
+    parts = {name: rows[split.assignment == place].tolist() for place, name in enumerate(SPLITS)}
+    drawn = outlines_by_image(world.votes, [world.plan[row]["image_id"] for row in lesions])
+    masks = consensus_outlines(drawn, len(world.readers), section.mask_consensus)
+    chosen, seg = draw_seg(lesions, parts, world, masks, section)
+    shards.write_json(readers, measure_readers(world, drawn, section))
+    shards.write_json(metrics, measure(world, split, excluded, seg, section))
+    refuse_poor_sets(split, seg, section)
+    for name, part in parts.items():
+        shards.write_parts(mema_parts(selected, world, part, name, masks), mema / name)
+    for name, part in chosen.items():
+        whole = mema_parts(selected, world, part, name, masks)
+        shards.write_parts((table.select(schemas.MEMA_SEG.names) for table in whole), mema_seg / name)
+    return len(rows)
+
+
+def measure_readers(
+    world: World, drawn: Mapping[str, Mapping[str, Outline]], section: Assemble
+) -> dict[str, Any]:
+    """Return the agreement of the readers and where they come from."""
+    report = reader_report(
+        ratings(world.votes, world.readers),
+        {row["image_id"]: row["disease"] for row in world.plan},
+        world.verdicts,
+        drawn,
+        world.confusions,
+        method=section.mask_consensus,
+        num_resamples=section.bootstrap,
+        seed=section.seed,
+    )
+    return {"source": world.source, **report}
+
+
+def measure(
+    world: World, split: Split, excluded: dict[str, int], seg: dict[str, Any], section: Assemble
+) -> dict[str, Any]:
+    """Return the counts of the stage; `off` is the distance from a class's exact share, in images."""
+    off = split.counts - split.exact
+    classes = {
+        disease: {
+            name: {"images": int(split.counts[row, place]), "off": round(float(off[row, place]), 3)}
+            for place, name in enumerate(SPLITS)
+        }
+        for row, disease in enumerate(split.classes)
+    }
+    decided = Counter(one.decided_by for one in world.verdicts.values() if not one.unresolved)
+    return {
+        "source": world.source,
+        "selected": len(world.plan),
+        "excluded": excluded,
+        "decided_by": dict(decided),
+        "proportions": dict(zip(SPLITS, section.proportions, strict=True)),
+        "mema": {
+            "classes": classes,
+            "images": dict(zip(SPLITS, split.counts.sum(0).tolist(), strict=True)),
+            "deviation": round(split.deviation, 3),
+        },
+        "mema_seg": {"disease": section.lesion_disease, "consensus": section.mask_consensus, **seg},
+    }
+
+
+def main(
+    selected: Annotated[Path, typer.Option(help="shards of the images that were read")],
+    annotations: Annotated[Path, typer.Option(help="folder of votes.parquet and readers.json")],
+    mema: Annotated[Path, typer.Option(help="out: folder of train, select and val")],
+    mema_seg: Annotated[Path, typer.Option(help="out: folder of train and val, with masks")],
+    readers: Annotated[Path, typer.Option(help="out: the readers' agreement as JSON")],
+    metrics: Annotated[Path, typer.Option(help="out: counts as JSON")],
+) -> None:
+    """Assemble MeMa and MeMa-Seg."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    section = load(Path("params.yaml")).assemble
+    with shards.timing(STAGE) as record:
+        record.images = run(selected, annotations, mema, mema_seg, readers, metrics, section)
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except ValueError as error:
+        sys.exit(str(error))
