@@ -12,10 +12,10 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check photos graph twins precommit clean distclean
+.PHONY: help setup demo test test-slow check photos graph twins label-studio label-studio-stop precommit clean distclean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make the virtual environment in .venv (about 3 GB)
 
@@ -53,6 +53,12 @@ graph: $(STAMP) ## Print the graph of stages as it stands in the README
 
 twins: $(STAMP) ## Train the twins again from public phantoms (hours; resumable)
 	dvc repro data/phantom/dvc.yaml
+
+label-studio: $(STAMP) ## Start Label Studio, the readers' accounts and the SAM backend (docs/annotating.md)
+	@PIP_FLAGS="$(PIP_FLAGS)" python -m tasks.label_studio.server start
+
+label-studio-stop: $(STAMP) ## Stop them; what was submitted stays
+	@python -m tasks.label_studio.server stop
 
 precommit: $(STAMP) ## Check before each commit
 	pre-commit install

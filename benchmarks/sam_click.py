@@ -1,0 +1,201 @@
+"""Time from a click to its mask over HTTP, with a stored embedding, against a handler that embeds at each request.
+
+    OMP_NUM_THREADS=2 python -m benchmarks.sam_click compare
+
+SAM has ViT-B's size and random weights: its time does not depend on them. Its masks are noise, though, so the
+run lengths are longer than a lesion's and our figure is rather too high. Each click goes to another image, so
+that none is in the memory of the backend.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import typer
+import uvicorn
+from fastapi import FastAPI, Request
+from label_studio_sdk.converter.brush import mask2rle
+from starlette.concurrency import run_in_threadpool
+from transformers import SamConfig, SamImageProcessorPil, SamModel
+
+from models.diffusion.images import decode, encode_png
+from models.segmentation.sam import Prompt, Sam, load_sam
+from tasks import schemas
+from tasks.label_studio.backend import create_app, open_clicks
+from tasks.label_studio.wake import Waker
+
+SIDE_PX = 512
+SHARD_ROWS = 64
+TARGET_P95_MS, TARGET_RATIO = 200.0, 20.0
+app = typer.Typer(add_completion=False)
+
+
+def embed_each_time(sam: Sam, files: Path) -> Callable[[Any], dict[str, Any]]:
+    """Return the peer: read, embed, decode, and the SDK's run lengths, as Label Studio's public example does."""
+
+    def predict(body: Any) -> dict[str, Any]:
+        image = decode((files / f"{body['tasks'][0]['data']['image_id']}.png").read_bytes())
+        (click,) = body["params"]["context"]["result"]
+        points = ((click["value"]["x"] / 100 * SIDE_PX - 0.5, click["value"]["y"] / 100 * SIDE_PX - 0.5),)
+        mask = sam.segment(sam.embed([image])[0], image.shape[:2], Prompt(points, (True,))).best
+        region = {"value": {"format": "rle", "rle": mask2rle(mask.astype(np.uint8) * 255)}}
+        return {"results": [{"result": [region]}]}
+
+    return predict
+
+
+@app.command()
+def serve(folder: Path, port: int) -> None:
+    """Serve our backend, and the peer under /peer with the same network."""
+    sam = load_sam(str(folder / "sam"))
+    clicks, _ = open_clicks(sam, folder / "root", folder / "embeddings", folder / "subset.parquet")
+    ours, peer = create_app(clicks, Waker("")), FastAPI()
+    predict = embed_each_time(sam, folder / "root" / "files")
+
+    @peer.post("/predict")
+    async def peer_predict(request: Request) -> dict[str, Any]:
+        return await run_in_threadpool(predict, await request.json())
+
+    ours.mount("/peer", peer)
+    uvicorn.run(ours, host="127.0.0.1", port=port, log_level="warning")
+
+
+def prepare(folder: Path, num_images: int) -> list[str]:
+    """Write the network, and one picture under many ids with its stored embedding; return the ids."""
+    torch.manual_seed(0)
+    SamModel(SamConfig()).save_pretrained(folder / "sam")
+    SamImageProcessorPil().save_pretrained(folder / "sam")
+    coarse = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    image = np.kron(coarse, np.ones((SIDE_PX // 8, SIDE_PX // 8, 1), np.uint8))
+    embedding = load_sam(str(folder / "sam")).embed([image])[0].numpy()
+    ids = [hashlib.sha256(str(index).encode()).hexdigest() for index in range(num_images)]
+    (folder / "root" / "files").mkdir(parents=True)
+    (folder / "embeddings").mkdir()
+    png = encode_png(image)
+    for image_id in ids:
+        (folder / "root" / "files" / f"{image_id}.png").write_bytes(png)
+    for start in range(0, num_images, SHARD_ROWS):
+        part = ids[start : start + SHARD_ROWS]
+        row = [SIDE_PX, SIDE_PX, list(embedding.shape), embedding.tobytes()]
+        columns = [part, *([value] * len(part) for value in row)]
+        table = pa.Table.from_arrays(
+            [pa.array(c, t) for c, t in zip(columns, schemas.EMBEDDING.types, strict=True)],
+            schema=schemas.EMBEDDING,
+        )
+        shard = folder / "embeddings" / f"shard-{start // SHARD_ROWS:05d}.parquet"
+        pq.write_table(table, shard, compression="zstd", row_group_size=1)
+    return ids
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Run `serve` in a process of its own; idle threads sleep instead of spinning on shared cores."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "benchmarks.sam_click", "serve", str(folder), str(port)]
+    with subprocess.Popen(command, env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ) as process:
+        try:
+            while not _answers(port):
+                assert process.poll() is None
+                time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=1).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def click(image_id: str, x_px: int, y_px: int) -> dict[str, Any]:
+    """Return a request as Label Studio sends it."""
+    value = {"x": (x_px + 0.5) / SIDE_PX * 100, "y": (y_px + 0.5) / SIDE_PX * 100, "width": 0.3}
+    region = {
+        "id": "c",
+        "type": "keypointlabels",
+        "original_width": SIDE_PX,
+        "original_height": SIDE_PX,
+        "is_positive": True,
+        "value": value,
+    }
+    task = {"id": 1, "data": {"image_id": image_id}}
+    return {"project": "1.1", "tasks": [task], "params": {"context": {"result": [region]}}}
+
+
+class Clock:
+    """Sends clicks to both routes and keeps the milliseconds."""
+
+    def __init__(self, client: httpx.Client):
+        self._client = client
+        self.took_ms: dict[str, list[float]] = {"/predict": [], "/peer/predict": []}
+
+    def ask(self, route: str, body: dict[str, Any]) -> list[int]:
+        """Return the run lengths of the mask."""
+        start = time.perf_counter()
+        answer = self._client.post(route, json=body).raise_for_status().json()
+        self.took_ms[route].append(1000 * (time.perf_counter() - start))
+        return answer["results"][0]["result"][0]["value"]["rle"]
+
+
+def measure(url: str, ids: list[str], num_peer: int) -> dict[str, list[float]]:
+    """Check that both routes give the same masks, then time them in turn."""
+    per_peer = len(ids) // num_peer
+    places = np.random.default_rng(1).integers(0, SIDE_PX, (len(ids), 2)).tolist()
+    bodies = [click(image_id, x, y) for image_id, (x, y) in zip(ids, places, strict=True)]
+    with httpx.Client(base_url=url, timeout=300) as client:
+        clock = Clock(client)
+        for body in bodies[:2]:
+            assert clock.ask("/predict", body) == clock.ask("/peer/predict", body), "the masks differ"
+        clock = Clock(client)
+        for turn in range(num_peer):
+            clock.ask("/peer/predict", bodies[turn * per_peer])
+            for body in bodies[turn * per_peer : (turn + 1) * per_peer]:
+                clock.ask("/predict", body)
+    return clock.took_ms
+
+
+@app.command("compare")
+def main(
+    num_clicks: Annotated[int, typer.Option(help="clicks with a stored embedding")] = 120,
+    num_peer: Annotated[int, typer.Option(help="requests to the handler that embeds each time")] = 6,
+) -> None:
+    """Print p50 and p95 of both routes; exit 1 above the target."""
+    with tempfile.TemporaryDirectory() as name:
+        ids = prepare(Path(name), num_clicks)
+        with served(Path(name)) as url:
+            took_ms = measure(url, ids, num_peer)
+    (ours, ours_95), (peer, peer_95) = (np.percentile(values, [50, 95]) for values in took_ms.values())
+    print(
+        json.dumps(
+            {
+                "threads": torch.get_num_threads(),
+                "ours_ms": {"p50": round(ours, 1), "p95": round(ours_95, 1), "n": len(took_ms["/predict"])},
+                "peer_ms": {"p50": round(peer, 1), "p95": round(peer_95, 1), "n": num_peer},
+                "ratio": round(peer / ours, 1),
+                "targets": {"p95_ms": TARGET_P95_MS, "ratio": TARGET_RATIO},
+            }
+        )
+    )
+    sys.exit(int(ours_95 > TARGET_P95_MS or peer / ours < TARGET_RATIO))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,70 @@
+"""Tasks into a project, each once, whatever breaks in between."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from tasks.label_studio.client import LabelStudio, UnclearError
+from tasks.label_studio.reading import PlannedTask
+from tasks.label_studio.task_data import Notes, task_body
+
+BATCH_TASKS = 500
+IMPORT_SECONDS = 300
+ROUNDS = 5
+log = logging.getLogger(__name__)
+
+
+def existing_tasks(client: LabelStudio, project: int) -> dict[str, str]:
+    """Return the image id of each key in the project.
+
+    A key stands twice where a request was sent again while the first was still at work: the surplus task is
+    deleted, never one that has an annotation or a draft.
+    """
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for task in client.pages("/api/tasks", "tasks", project=project, fields="task_only"):
+        found[str(task["data"].get("key", f"foreign {task['id']}"))].append(task)
+    for key, tasks in found.items():
+        if len(tasks) > 1:
+            _delete_surplus(client, key, [task["id"] for task in tasks])
+    return {key: str(tasks[0]["data"].get("image_id", "")) for key, tasks in found.items()}
+
+
+def _delete_surplus(client: LabelStudio, key: str, task_ids: Sequence[int]) -> None:
+    tasks = [client.get(f"/api/tasks/{task_id}") for task_id in sorted(task_ids)]
+    touched = [task["id"] for task in tasks if task.get("annotations") or task.get("drafts")]
+    kept = touched or [tasks[0]["id"]]
+    for task in tasks:
+        if task["id"] not in kept:
+            log.warning("%s: task %d of %s stands twice, deleted", key, task["id"], client.who)
+            client.delete(f"/api/tasks/{task['id']}")
+
+
+def import_missing(
+    client: LabelStudio,
+    project: int,
+    plan: Sequence[PlannedTask],
+    notes: Mapping[str, Notes],
+    present: Mapping[str, str],
+) -> None:
+    """Import the planned tasks that are not `present`, in their order; after a doubt look before sending again."""
+    with tqdm(total=len(plan), desc=f"Tasks of {client.who}", unit=" tasks") as progress:
+        for _ in range(ROUNDS):
+            missing = [task for task in plan if task.key not in present]
+            progress.update(len(plan) - len(missing) - progress.n)
+            if not missing:
+                return
+            try:
+                for start in range(0, len(missing), BATCH_TASKS):
+                    batch = missing[start : start + BATCH_TASKS]
+                    body = [task_body(task, notes[task.image_id]) for task in batch]
+                    client.post(f"/api/projects/{project}/import", body, timeout_seconds=IMPORT_SECONDS)
+                    progress.update(len(batch))
+            except UnclearError as error:
+                log.warning("%s; looking what arrived", error)
+            present = existing_tasks(client, project)
+    raise ValueError(
+        f"{client.who}: {client.url} keeps losing tasks; look at the server's log, then push again"
+    )

@@ -1,0 +1,307 @@
+"""One reader's morning in a real browser, on a real server and SAM; and the table of votes it leaves."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.diffusion.images import encode_png
+from models.phantom import render, sample_phantom, sample_shot
+from models.segmentation.masks import box_of, decode_mask
+from models.segmentation.prompts import inner_point
+from tasks import annotations, shards
+from tasks.label_studio.project import TITLES
+from tasks.label_studio.pull import pull
+from tasks.label_studio.push import push
+from tasks.params import Annotate, Annotations
+from tests.e2e.browser import Reader, chromium, pixels
+from tests.e2e.label_studio_world import ROOT, LabelStudioWorld, free_port
+from tests.toy_sam import save_sam
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+READERS = ("eye_1", "eye_2", "eye_3")
+ME = READERS[0]
+NUM_IMAGES = 12
+SIZE_PX = 96
+OPENING_SECONDS = 2.0
+TWIN = ROOT / "data/phantom/twins/sam"
+
+
+class Backend:
+    """The SAM backend as its own process, killed and started again at the same port."""
+
+    def __init__(self, root: Path, checkpoint: Path, log: Path):
+        self.root, self.checkpoint, self.log = root, checkpoint, log
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "tasks.label_studio.backend", "--port", str(self.port)]
+        command += ["--root", str(self.root), "--sam", str(self.checkpoint)]
+        with self.log.open("ab") as sink:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=sink, stderr=sink)
+        deadline = time.monotonic() + 120
+        while not self._answers():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.3)
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+
+
+@dataclass(frozen=True)
+class Face:
+    """A phantom with a tumour, and where it is."""
+
+    image_id: str
+    png: bytes
+    lesion: np.ndarray
+
+    @property
+    def inside(self) -> tuple[int, int]:
+        return inner_point(self.lesion)
+
+
+def draw_faces() -> list[Face]:
+    faces = []
+    for seed in range(NUM_IMAGES):
+        rng = np.random.default_rng([7, seed])
+        person, shot = sample_phantom(rng), sample_shot(rng)
+        shown = render(person, shot, SIZE_PX, "bcc", "heavy", "left")
+        png = encode_png(shown.image)
+        faces.append(Face(hashlib.sha256(png).hexdigest(), png, shown.lesion_mask > 0))
+    return faces
+
+
+class Clinic:
+    """Server, backend, three readers, twelve faces, and the folders of a checkout."""
+
+    def __init__(self, world: LabelStudioWorld, backend: Backend, folder: Path):
+        self.world, self.backend, self.folder = world, backend, folder
+        self.accounts = world.accounts_for(*READERS)
+        self.faces = {face.image_id: face for face in draw_faces()}
+        self.selected, self.subset = folder / "selected", folder / "subset.parquet"
+        self.exports, self.metrics = folder / "label_studio", folder / "annotations.json"
+        ids = list(self.faces)
+        images = [face.png for face in self.faces.values()]
+        table = pa.table({"image_id": ids, "image": images, "disease": ["bcc"] * len(ids)})
+        shards.write_shards(table, self.selected, shard_rows=100)
+        first = pa.array([None] * len(ids), pa.binary())
+        wanted = pa.table({"image_id": ids, "outline": [True] * len(ids), "first_mask": first})
+        shards.write_table(self.subset, wanted)
+        annotate = Annotate(
+            readers=READERS, senior="senior", seed=7, repeat_share=0.0, show_intended_label=False
+        )
+        examples = {"bcc": images[0]}
+        self.target = world.target(backend.url)
+        self.manifest = push(self.selected, self.subset, self.exports, annotate, self.target, examples)
+
+    @cached_property
+    def face_of(self) -> dict[str, Face]:
+        """Key of a task -> what it shows."""
+        return {task.key: self.faces[task.image_id] for task in self.manifest.readers[ME].tasks}
+
+    def annotation(self, key: str) -> list[dict[str, Any]]:
+        """Return what the server holds of one of my tasks."""
+        with self.target.client(ME) as client:
+            project = self.manifest.readers[ME].project
+            tasks = client.pages("/api/tasks", "tasks", project=project, fields="all")
+            (task,) = [task for task in tasks if task["data"]["key"] == key]
+        (annotation,) = task["annotations"]
+        return annotation["result"]
+
+    def votes(self) -> dict[str, dict[str, Any]]:
+        """Pull, read, and return my votes by image."""
+        pull(self.exports, self.target)
+        out = self.folder / "annotations"
+        section = Annotations(max_unusable=0.0)
+        annotations.run(self.selected, self.subset, self.exports, out, self.metrics, section)
+        rows = shards.read_table(out / "votes.parquet").to_pylist()
+        assert {row["reader"] for row in rows} == {ME}
+        return {row["image_id"]: row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def clinic(label_studio: LabelStudioWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    folder = tmp_path_factory.mktemp("clinic")
+    checkpoint = TWIN if TWIN.exists() else save_sam(folder / "sam")
+    backend = Backend(label_studio.root, checkpoint, folder / "backend.log")
+    try:
+        yield Clinic(label_studio, backend, folder)
+    finally:
+        backend.kill()
+
+
+@pytest.fixture
+def reader(clinic: Clinic) -> Iterator[Reader]:
+    artefacts = Path(os.environ.get("MEMA_ARTEFACTS", ROOT / ".scratch/artefacts"))
+    with chromium() as page:
+        me = Reader(page, clinic.world.url, artefacts)
+        try:
+            yield me
+        finally:
+            me.screenshot("last")
+
+
+def test_a_reader_s_morning(clinic: Clinic, reader: Reader) -> None:
+    start = time.perf_counter()
+    reader.log_in(clinic.accounts[ME].email, clinic.accounts[ME].password)
+    reader.open_project(TITLES["reading"])
+    edited = correct_a_mask(clinic, reader)
+    first_submit_seconds = time.perf_counter() - start
+    rejected = reject(clinic, reader)
+    accepted = accept_across_a_kill(clinic, reader)
+    boxed = accept_a_box(clinic, reader)
+    clinic.world.kill()
+    clinic.world.start()
+    painted = paint(clinic, reader)
+    normal = [call_normal(clinic, reader) for _ in range(NUM_IMAGES - 6)]
+    reader.press("1")
+    normal.append(clinic.face_of[reader.key])
+    reader.submit_last()
+    report(reader, first_submit_seconds)
+
+    votes = clinic.votes()
+    assert set(votes) == set(clinic.faces)
+    ill = {"disease": "bcc", "quality": "usable", "quality_reason": "", "round": "reading", "copy": 0}
+    for (face, mask), severity, provenance in (
+        (edited, "slight", "machine_edited"),
+        (accepted, "mid", "machine_accepted"),
+        (boxed, "heavy", "machine_accepted"),
+        (painted, "mid", "by_hand"),
+    ):
+        vote = votes[face.image_id]
+        assert vote.items() >= (ill | {"severity": severity, "mask_provenance": provenance}).items()
+        np.testing.assert_array_equal(decode_mask(vote["mask"]), mask)
+    assert votes[edited[0].image_id]["confidence"] == "high"
+    assert votes[edited[0].image_id]["comment"] == "edge unclear"
+    low = {"disease": "", "severity": "", "quality": "low", "quality_reason": "blurred", "mask": None}
+    assert votes[rejected.image_id].items() >= low.items()
+    for face in normal:
+        plain = {"disease": "normal", "severity": "", "quality": "usable", "mask": None}
+        assert votes[face.image_id].items() >= plain.items()
+    assert not reader.strangers
+
+
+def correct_a_mask(clinic: Clinic, reader: Reader) -> tuple[Face, np.ndarray]:
+    """A disease by key, a click, the mask accepted, selected, and a stroke of the brush added."""
+    key = reader.key
+    face = clinic.face_of[key]
+    reader.press("2", "a", "j")
+    reader.page.get_by_placeholder("Comment (optional)").fill("edge unclear")
+    reader.page.get_by_placeholder("Comment (optional)").press("Enter")
+    reader.switch_on_auto_annotation()
+    reader.press("k")
+    reader.ask(*face.inside)
+    reader.screenshot("proposal")
+    reader.accept()
+    (proposed,) = reader.masks()
+    x, y = inner_point(proposed)
+    reader.select_mask(x, y)
+    reader.press("b")
+    reader.stroke((x, y), (x + 8 if x < SIZE_PX / 2 else x - 8, y + 8 if y < SIZE_PX / 2 else y - 8))
+    reader.screenshot("corrected")
+    (mask,) = reader.masks()
+    assert (mask & ~proposed).any()
+    return face, submitted(clinic, reader, key, mask)
+
+
+def submitted(clinic: Clinic, reader: Reader, key: str, mask: np.ndarray) -> np.ndarray:
+    """Submit, and check that the server holds the page's mask; return it."""
+    reader.submit()
+    regions = [item for item in clinic.annotation(key) if item["type"] == "brushlabels"]
+    assert [(item["original_height"], item["original_width"]) for item in regions] == [(SIZE_PX, SIZE_PX)]
+    np.testing.assert_array_equal(pixels(regions[0]), mask)
+    return mask
+
+
+def reject(clinic: Clinic, reader: Reader) -> Face:
+    """Low quality with a reason; the disease that was said before does not count."""
+    face = clinic.face_of[reader.key]
+    reader.press("3")
+    reader.press("0", "q")
+    reader.screenshot("rejected")
+    reader.submit()
+    return face
+
+
+def accept_across_a_kill(clinic: Clinic, reader: Reader) -> tuple[Face, np.ndarray]:
+    """The backend dies between two clicks: the second click has no mask, the third has one again."""
+    key = reader.key
+    face = clinic.face_of[key]
+    reader.press("2", "s", "k")
+    reader.ask(*face.inside)
+    reader.reject_mask()
+    clinic.backend.kill()
+    reader.ask_in_vain(*face.inside)
+    assert reader.masks() == []
+    clinic.backend.start()
+    reader.press("Control+z")
+    for _ in range(10):
+        reader.ask(*face.inside)
+        reader.reject_mask()
+    reader.ask(*face.inside)
+    reader.accept()
+    (mask,) = reader.masks()
+    return face, submitted(clinic, reader, key, mask)
+
+
+def accept_a_box(clinic: Clinic, reader: Reader) -> tuple[Face, np.ndarray]:
+    key = reader.key
+    face = clinic.face_of[key]
+    left, top, right, bottom = box_of(face.lesion)
+    reader.press("2", "d", "r")
+    reader.draw_box(left - 1, top - 1, right + 1, bottom + 1)
+    reader.accept()
+    (mask,) = reader.masks()
+    return face, submitted(clinic, reader, key, mask)
+
+
+def paint(clinic: Clinic, reader: Reader) -> tuple[Face, np.ndarray]:
+    key = reader.key
+    face = clinic.face_of[key]
+    x, y = face.inside
+    reader.press("2", "s", "b")
+    reader.stroke((x - 3, y), (x + 3, y))
+    (mask,) = reader.masks()
+    assert mask[y, x]
+    return face, submitted(clinic, reader, key, mask)
+
+
+def call_normal(clinic: Clinic, reader: Reader) -> Face:
+    face = clinic.face_of[reader.key]
+    reader.press("1")
+    reader.submit()
+    return face
+
+
+def report(reader: Reader, first_submit_seconds: float) -> None:
+    """Print what was measured, and hold opening a task to its limit."""
+    clicks, opening = np.array(reader.clicks_seconds), np.array(reader.opening_seconds)
+    print(
+        f"login to first submit {first_submit_seconds:.1f} s; a click p50 {np.median(clicks):.2f} s, "
+        f"p95 {np.quantile(clicks, 0.95):.2f} s of {len(clicks)}; opening a task p50 {np.median(opening):.2f} s, "
+        f"p95 {np.quantile(opening, 0.95):.2f} s of {len(opening)}"
+    )
+    assert np.median(opening) <= OPENING_SECONDS
