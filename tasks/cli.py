@@ -1,4 +1,4 @@
-"""What a person does by hand: `mema doctor`, `mema status`, `mema table`, `mema fetch`."""
+"""What a person does by hand: `mema doctor|status|table|fetch`, and `mema annotate status`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +8,8 @@ import typer
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="MeMa: synthetic patient faces that leak no patient."
 )
+annotate = typer.Typer(no_args_is_help=True, help="The clinicians' work in Label Studio.")
+app.add_typer(annotate, name="annotate")
 METRICS = Path("data/metrics")
 REPORT = Path("data/report/index.html")
 
@@ -80,6 +82,34 @@ def table() -> None:
             "The paper measured other people with other networks: compare the direction, not the digits."
         )
     typer.echo(f"Report: {REPORT.resolve()}" if REPORT.exists() else "No report yet: make demo")
+
+
+@annotate.command("status")
+def annotate_status() -> None:
+    """Show how far each reader is, when he will be through, and how far the readers agree so far."""
+    from tasks.label_studio.access import target_here
+    from tasks.label_studio.agreement import agreement_so_far, describe
+    from tasks.label_studio.manifest import read_manifest
+    from tasks.label_studio.progress import progress
+
+    out = Path("data/label_studio")
+    try:
+        target = target_here()
+        states = progress(read_manifest(out), target)
+        columns = ("reader", "round", "done", "skipped", "deleted", "open", "a day", "through")
+        rows = [
+            (
+                *(state.name, state.round),
+                *(str(n) for n in (state.done, state.skipped, state.missing, state.open)),
+                f"{state.per_day:.1f}",
+                f"{state.expected_finish:%Y-%m-%d}" if state.expected_finish else "-",
+            )
+            for state in states
+        ]
+        _print("Readers", columns, rows)
+        typer.echo(describe(dict(agreement_so_far(out, Path("data/selected"), target))))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 @app.command()

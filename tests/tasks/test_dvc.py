@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import dvc
+from tasks import dvc, process
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_of_a_progress_bar_only_some_redrawings_are_kept() -> None:
     os.write(sink, b"begin\n10%\r20%\r30%\r\nend")
     os.close(sink)
     with os.fdopen(source, "rb") as stream:
-        assert list(dvc.progress_lines(stream, every_seconds=60)) == ["begin", "10%", "end"]
+        assert list(process.progress_lines(stream, every_seconds=60)) == ["begin", "10%", "end"]
 
 
 def test_stages_stand_in_the_order_of_the_file(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""Clinicians' work as a flow: push, wait for days without holding a worker, pull, adjudicate, assemble.
+
+The flow suspends itself while readers read. `annotate-poll`, on a schedule and woken by Label Studio's
+webhook, resumes it. A resumed run starts over from the top: every step before is idempotent.
+"""
+
+import time
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+)
+from prefect.flow_runs import resume_flow_run, suspend_flow_run
+from prefect.runtime import deployment, flow_run
+
+from flows.steps import bring_up_to_date
+from tasks import params, process, waiting
+
+BEFORE = ("prelabel",)
+STAGES = (*BEFORE, "annotations", "assemble", "report_readers")
+LABEL_STUDIO = "data/label_studio"
+WATCH_SECONDS = 60
+
+
+@task(task_run_name="{command}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[10, 60])
+def label_studio(command: str) -> None:
+    """Run one of tasks.label_studio's commands; each may be repeated after a fault."""
+    process.module(f"tasks.label_studio.{command}", log=get_run_logger().info)
+
+
+@flow(name="annotate")
+def annotate() -> None:
+    """Bring the readers' data set up to date; with simulated readers, their stages alone."""
+    for stage in BEFORE:
+        bring_up_to_date(stage)
+    if params.load().inputs.annotations == LABEL_STUDIO:
+        label_studio("push")
+        wait_for("reading")
+        label_studio("pull")
+        label_studio("adjudicate")
+        wait_for("adjudication")
+        label_studio("pull")
+    for stage in STAGES[len(BEFORE) :]:
+        bring_up_to_date(stage)
+
+
+def wait_for(round_name: str) -> None:
+    """Return once no reader of a round has an open task; until then suspend, or watch where nobody resumes."""
+    while left := waiting.open_tasks(round_name):
+        get_run_logger().info("%s: %d tasks are open; mema annotate status tells whose", round_name, left)
+        if deployment.id is None:
+            time.sleep(WATCH_SECONDS)
+        else:  # a key serves once, so that a run resumed too early suspends again
+            suspend_flow_run(key=f"{round_name}-{flow_run.run_count}")
+
+
+@flow(name="annotate-poll")
+def poll() -> None:
+    """Resume the suspended runs of `annotate` when every task that was pushed is closed."""
+    left = waiting.open_tasks()
+    if left:
+        get_run_logger().info("%d tasks are open", left)
+        return
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=["annotate"])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Suspended"]))
+            ),
+        )
+    for run in runs:
+        resume_flow_run(run.id)
+        get_run_logger().info("%s goes on", run.name)
+
+
+if __name__ == "__main__":
+    annotate()
