@@ -192,6 +192,7 @@ class Assemble(Section):
     num_seg_train: Annotated[int, Field(ge=0)]
     num_seg_val: Annotated[int, Field(ge=0)]
     mask_consensus: Literal["majority", "staple"]
+    max_deviation: Annotated[float, Field(ge=1)]  # images off a class's exact share of a split
     bootstrap: Count
     seed: int
 
@@ -201,6 +202,13 @@ class Report(Section):
 
     show_patients: bool
     title: str
+
+
+class ReportReaders(Section):
+    """The page on what the readers said."""
+
+    title: str
+    num_examples: Annotated[int, Field(ge=1, le=12)]  # per disease
 
 
 class Attributes(Section):
@@ -238,6 +246,7 @@ class Params(Section):
     annotate: Annotate
     annotations: Annotations
     assemble: Assemble
+    report_readers: ReportReaders
     report: Report
 
     @model_validator(mode="after")

@@ -26,7 +26,8 @@ from tasks.sample import CODE as SAMPLING_CODE
 from tasks.sample import WEIGHTS, Donors
 
 STAGE = "prelabel"
-CODE = (*SAMPLING_CODE, Path(next(iter(models.segmentation.__path__))), Path(__file__))
+FOLDER = Path(next(iter(models.segmentation.__path__)))
+CODE = (*SAMPLING_CODE, *(FOLDER / f"{name}.py" for name in ("first_mask", "masks", "sam")), Path(__file__))
 COLUMNS = ["image_id", "disease"]
 SHARD = pa.schema([*schemas.EMBEDDING, ("first_mask", pa.binary()), ("score", pa.float32())])
 
@@ -181,7 +182,7 @@ def run(
     fingerprint = shards.fingerprint(selected, Path(section.sam), *generator, *CODE, **values)
     shards.map_shards(
         wanted, worker, embeddings, shard_rows=section.shard_rows, stage=STAGE, fingerprint=fingerprint,
-        desc="prelabel",
+        desc="prelabel", row_group_rows=1,
     )  # fmt: skip
     made = shards.read_table(embeddings, columns=["image_id", "first_mask", "score"])
     shards.write_table(subset_file, subset(rows, made))

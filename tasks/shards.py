@@ -44,9 +44,13 @@ def _write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     _sync_folder(path.parent)
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write one Parquet file atomically and durably."""
-    _write_atomic(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+def write_table(path: Path, table: pa.Table, row_group_rows: int | None = None) -> None:
+    """Write one Parquet file atomically and durably; small row groups make single rows quick to read."""
+
+    def write(temporary: Path) -> None:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_rows)
+
+    _write_atomic(path, write)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -128,9 +132,9 @@ def _is_whole(shard: Path) -> bool:
     return hashlib.sha256(shard.read_bytes()).hexdigest() == checksum.read_text().strip()
 
 
-def _write_shard(shard: Path, table: pa.Table) -> None:
+def _write_shard(shard: Path, table: pa.Table, row_group_rows: int | None) -> None:
     _checksum_file(shard).unlink(missing_ok=True)
-    write_table(shard, table)
+    write_table(shard, table, row_group_rows)
     checksum = hashlib.sha256(shard.read_bytes()).hexdigest()
     _write_atomic(_checksum_file(shard), lambda temporary: temporary.write_bytes(checksum.encode()))
 
@@ -147,6 +151,7 @@ def compute_shards(
     stage: str,
     fingerprint: str,
     desc: str,
+    row_group_rows: int | None = None,
 ) -> Path:
     """Run `work` on the slices whose shard is missing or damaged; return the scratch folder that holds all.
 
@@ -165,7 +170,7 @@ def compute_shards(
         for start, shard in zip(starts, shards, strict=True):
             part = rows.slice(start, shard_rows)
             if shard not in done:
-                _write_shard(shard, work(part))
+                _write_shard(shard, work(part), row_group_rows)
             progress.update(part.num_rows)
     return folder
 
@@ -204,11 +209,13 @@ def map_shards(
     stage: str,
     fingerprint: str,
     desc: str,
+    row_group_rows: int | None = None,
 ) -> None:
     """Map `work` over slices of `rows` into out/shard-*.parquet, taking up what a killed run finished."""
     folder = compute_shards(
-        rows, work, shard_rows=shard_rows, stage=stage, fingerprint=fingerprint, desc=desc
-    )
+        rows, work, shard_rows=shard_rows, stage=stage, fingerprint=fingerprint, desc=desc,
+        row_group_rows=row_group_rows,
+    )  # fmt: skip
     publish(folder, out)
     clear_scratch(stage, fingerprint)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from tasks.params import Count, Section, Share
+from tasks.params import Count, ReaderName, Section, Share
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
@@ -93,9 +93,10 @@ class TwinClassifier(Schedule):
 
 
 class TwinSam(Schedule):
-    """SAM at small size, on clicks and boxes that show parts of public phantoms."""
+    """SAM at small size: its encoder on the parts of public phantoms, then all of it on clicks and boxes."""
 
     image_size_px: Annotated[int, Field(ge=64)]
+    encoder_steps: Count
     num_scenes: Count
     num_unseen: Count
     seed: int
@@ -113,6 +114,30 @@ class TwinQuality(Section):
     seed: int
 
 
+class ReaderSkill(Section):
+    """What a simulated reader can do; see models.annotation.simulated_reader.Skill."""
+
+    accuracy: Share
+    lookalikes: Share
+    severity_accuracy: Share
+    false_low: Share
+    true_low: Share
+    mask_shift: Annotated[float, Field(ge=0)]
+    mask_growth: Annotated[float, Field(ge=0)]
+    accept_iou: Share
+    skip_share: Share
+
+
+class Readers(Section):
+    """Simulated readers and a senior, the share of images of low quality, and that of hidden repeats."""
+
+    skills: Annotated[dict[ReaderName, ReaderSkill], Field(min_length=1)]
+    senior: ReaderSkill
+    low_share: Share
+    repeat_share: Annotated[float, Field(ge=0, le=0.5)]
+    seed: int
+
+
 class TwinParams(Section):
     """The whole of data/phantom/params.yaml."""
 
@@ -122,6 +147,7 @@ class TwinParams(Section):
     twin_classifier: TwinClassifier
     twin_sam: TwinSam
     twin_quality: TwinQuality
+    readers: Readers
 
 
 def load_twins(path: Path) -> TwinParams:

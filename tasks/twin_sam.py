@@ -13,6 +13,7 @@ from models.conditions import DISEASES
 from models.metrics.bootstrap import mean_with_interval
 from models.segmentation.masks import iou
 from models.segmentation.phantom_scenes import TUMOURS, Scenes, phantom_scenes
+from models.segmentation.pretraining import pretrain_encoder
 from models.segmentation.prompts import correction, inner_point, loose_box, random_point
 from models.segmentation.sam import Prompt, Sam, load_sam
 from models.segmentation.training import train_sam
@@ -101,10 +102,11 @@ def main(
     train = scenes(scratch, p.num_scenes, p.image_size_px, p.seed)
     torch.manual_seed(p.seed)
     network = twin_sam(p.image_size_px)
-    train_sam(
-        network, train, steps=p.steps, batch_size=p.batch_size, learning_rate=p.learning_rate, seed=p.seed,
-        checkpoint=checkpoint(scratch, "sam", p),
-    )  # fmt: skip
+    schedule = {"batch_size": p.batch_size, "learning_rate": p.learning_rate, "seed": p.seed}
+    pretrain_encoder(
+        network, train, steps=p.encoder_steps, checkpoint=checkpoint(scratch, "sam_encoder", p), **schedule
+    )
+    train_sam(network, train, steps=p.steps, checkpoint=checkpoint(scratch, "sam", p), **schedule)
     save_twin(network, sam)
     report = quality(load_sam(str(sam)), scenes(scratch, p.num_unseen, p.image_size_px, p.seed + 1), p.seed)
     print(report, flush=True)

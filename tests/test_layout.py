@@ -9,10 +9,12 @@ import grimp
 import pytest
 import yaml
 
-from flows.synthesize import STAGES
+from flows.annotate import STAGES as ANNOTATE
+from flows.synthesize import STAGES as SYNTHESIZE
 from tasks import dvc
 from tasks.params import Params
 
+STAGES = (*SYNTHESIZE, *ANNOTATE)
 ROOT = Path(__file__).parents[1]
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # Bounds of parameters change no result: the values themselves are followed as params.
@@ -79,7 +81,13 @@ def test_every_cached_output_names_its_remote_and_patients_stay_inside() -> None
     remotes = {path: options.get("remote") for out in outs for path, options in out.items()}
     kept_in_git = {path for out in outs for path, options in out.items() if options.get("cache") is False}
     released = {path for path, remote in remotes.items() if remote == "release"}
-    assert released == {"data/selected", "data/report"}
+    assert released == {
+        "data/selected",
+        "data/report",
+        "data/mema",
+        "data/mema_seg",
+        "data/report_readers",
+    }
     assert {path for path, remote in remotes.items() if remote is None} == kept_in_git
 
 

@@ -23,7 +23,7 @@ def consensus(masks: Bool[np.ndarray, "k h w"], method: Method) -> Bool[np.ndarr
         raise ValueError("masks: none given, so there is no consensus")
     found = np.zeros(masks.shape[1:], bool)
     if masks.any():
-        left, top, right, bottom = box_of(masks.any(0))
+        left, top, right, bottom = box_of(np.logical_or.reduce(masks))
         box = np.s_[top : bottom + 1, left : right + 1]
         found[box] = (majority if method == "majority" else staple)(masks[:, *box])
     return found
@@ -37,10 +37,8 @@ def majority(masks: Bool[np.ndarray, "k h w"]) -> Bool[np.ndarray, "h w"]:
 def staple(masks: Bool[np.ndarray, "k h w"]) -> Bool[np.ndarray, "h w"]:
     """Return the pixels that STAPLE (Warfield 2004) gives more than one half, by SimpleITK.
 
-    Masks that are all alike are their own consensus; there STAPLE's estimates divide by zero.
+    Where everybody drew everything its estimates divide by zero, and the majority stands.
     """
-    if (masks == masks[0]).all():
-        return masks[0].copy()
     images = [sitk.GetImageFromArray(mask.astype(np.uint8)) for mask in masks]
     probability = sitk.GetArrayFromImage(sitk.STAPLE(images, 1.0, 1.0, MAX_ITERATIONS))
     return np.where(np.isfinite(probability), probability > 0.5, majority(masks)) & masks.any(0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -90,11 +91,22 @@ class Sam:
 
     def _to_image(self, logits: Float[Tensor, "k m n"], size_px: tuple[int, int]) -> Float[Tensor, "k h w"]:
         """Return the decoder's logits on the image's grid, without the padding of the network's input."""
-        side = self.model.config.vision_config.image_size
-        height, width = (int(length * self._scale(size_px) + 0.5) for length in size_px)
-        full = torch.nn.functional.interpolate(logits[None], (side, side), mode="bilinear")
-        part = full[..., :height, :width]
-        return torch.nn.functional.interpolate(part, size_px, mode="bilinear")[0]
+        side, scale = self.model.config.vision_config.image_size, self._scale(size_px)
+        rows, columns = (
+            resampling(num, side, int(length * scale + 0.5), length).to(logits.device)
+            for num, length in zip(logits.shape[1:], size_px, strict=True)
+        )
+        return rows @ logits @ columns.T
+
+
+@lru_cache(maxsize=64)
+def resampling(num: int, side: int, kept: int, length: int) -> Float[Tensor, "length num"]:
+    """Return `num` samples to `side` px, of which the first `kept` to `length` px, bilinearly, as a matrix.
+
+    Two small products take a quarter of the time of interpolating a picture twice.
+    """
+    enlarged = torch.nn.functional.interpolate(torch.eye(num)[None], side, mode="linear")
+    return torch.nn.functional.interpolate(enlarged[..., :kept], length, mode="linear")[0].T.contiguous()
 
 
 def load_sam(path: str) -> Sam:

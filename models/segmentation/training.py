@@ -17,7 +17,7 @@ from models.segmentation.prompts import correction, inner_point, loose_box, rand
 
 OBJECTS = 3  # per image and step
 ROUNDS = 3  # a click or a box, then two corrections
-SIGN_SHARE = 0.6  # of the objects, where the face wears a sign
+SIGN_SHARE = 0.45  # of the objects, where the face wears a sign
 
 
 def train_sam(
@@ -32,7 +32,9 @@ def train_sam(
     checkpoint_every: int = 50,
 ) -> None:
     """Train in place, or go on from `checkpoint`; equal arguments give equal weights on one machine."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=learning_rate, weight_decay=0.01
+    )
     first = load_checkpoint(checkpoint, optimizer, model=model)
     model.train()
     for step in (bar := trange(first, steps, initial=first, total=steps, desc="sam")):

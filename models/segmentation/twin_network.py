@@ -7,6 +7,7 @@ from transformers import SamConfig, SamImageProcessorPil, SamModel
 
 PATCH_PX = 4  # the decoder magnifies the embedding fourfold, so masks have the size of the image
 WIDTH = 96
+SHARPNESS = 2.0  # how much stronger than unit weights a near place attracts at first
 
 
 def twin_sam(image_size_px: int) -> SamModel:

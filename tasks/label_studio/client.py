@@ -68,7 +68,7 @@ class LabelStudio:
 
     def get(self, path: str, **params: Any) -> Any:
         """Return the JSON at an address."""
-        return self._json(self._request("GET", path, params=params))
+        return self._json(self._request("GET", path, params=params or None))
 
     def delete(self, path: str) -> None:
         """Delete; what is gone already counts as deleted."""

@@ -90,16 +90,18 @@ def _visible(tag: str, values: str, *, unless: bool = False) -> dict[str, str]:
 def _choices(parent: Element, name: str, title: str, options: Mapping[str, str], **attributes: str) -> None:
     """Add a titled question; its visibility stands on the frame too, so that the title goes with it."""
     frame = {key: value for key, value in attributes.items() if key.lower().startswith(("visible", "when"))}
-    view = SubElement(parent, "View", className=f"ask {name}", **frame)
+    view = SubElement(parent, "View", {"className": f"ask {name}"} | frame)
     if title:
         SubElement(view, "Header", value=title, size="5", style="margin: 0")
-    choices = SubElement(view, "Choices", name=name, toName="face", choice="single-radio", **attributes)
+    choices = SubElement(
+        view, "Choices", {"name": name, "toName": "face", "choice": "single-radio"} | attributes
+    )
     for (alias, text), hotkey in zip(options.items(), HOTKEYS[name], strict=True):
         SubElement(choices, "Choice", alias=alias, value=_sentence(text), hotkey=hotkey)
 
 
 def _add_lesion(parent: Element) -> None:
-    view = SubElement(parent, "View", className="ask mask", **_visible("quality", LOW, unless=True))
+    view = SubElement(parent, "View", {"className": "ask mask"} | _visible("quality", LOW, unless=True))
     SubElement(view, "Header", value="Outline", size="5", style="margin: 0")
     brush = SubElement(view, "BrushLabels", name=BRUSH, toName="face", smart="false")
     SubElement(brush, "Label", value=LESION, html="Brush", background="#00b3ff", hotkey=BRUSH_HOTKEY)
@@ -201,20 +203,6 @@ _LEGEND = (
     "v, then a click on a mask, selects it: b adds, e erases, Backspace deletes.",
     "Ctrl + Enter submits.",
 )
-_STYLE = """
-.mema-help { white-space: normal; font-size: 14px; line-height: 20px; }
-.mema-help h3 { font-size: 15px; font-weight: 600; margin: 12px 0 6px; }
-.mema-help ol { list-style: decimal; margin: 0; padding-left: 20px; }
-.mema-help kbd { border: 1px solid #c7c7c7; border-radius: 4px; padding: 0 5px; font-size: 12px; }
-.mema-help td { padding: 1px 12px 1px 0; vertical-align: top; }
-.mema-help td:first-child { white-space: nowrap; }
-.mema-signs { list-style: none; margin: 0; padding: 0; display: grid; gap: 10px 16px;
-  grid-template-columns: 1fr 1fr; }
-.mema-signs li { min-height: 96px; font-size: 13px; line-height: 17px; }
-.mema-signs span { float: left; width: 96px; height: 96px; margin-right: 10px; border-radius: 6px;
-  background-color: #f1f1f1; background-size: cover; background-position: center; }
-"""
-_LEGEND = "k click, r box: needs Auto-Annotation. v selects a mask, e erases, Backspace deletes it."
 _STYLE = """
 .lsf-sidepanels__wrapper { display: none !important; }
 .lsf-sidepanels { padding: 0 !important; }

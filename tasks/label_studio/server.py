@@ -28,7 +28,7 @@ from tasks.label_studio.places import (
 from tasks.label_studio.server_settings import settings
 from tasks.params import load
 
-BOOT_SECONDS = 300
+BOOT_SECONDS = 600
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAIL_DOMAIN = "mema.local"
 VARIABLES = {"server": "LABEL_STUDIO_PORT", "backend": "MEMA_SAM_PORT"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from label_studio_sdk.converter.brush import decode_rle
-from playwright.sync_api import Page, Response, sync_playwright
+from playwright.sync_api import JSHandle, Page, Response, sync_playwright
 
 CHROMIUM = os.environ.get("MEMA_CHROMIUM", "/usr/bin/chromium")
 SLOW_MS = 120_000
@@ -74,9 +74,13 @@ class Reader:
         self.page.keyboard.press("Escape")
         self.page.locator(".mema-help").wait_for(state="hidden")
 
+    def _until(self, expression: str, arg: object = None) -> JSHandle:
+        """Wait until a JavaScript expression is true, looking 20 times a second: at each frame costs frames."""
+        return self.page.wait_for_function(expression, arg=arg, polling=50)
+
     def wait_for_task(self, after: str = "") -> str:
         """Return the key of the task on the screen, once it is another than `after`."""
-        found = self.page.wait_for_function(
+        found = self._until(
             f"(last) => {{ const key = ({SHOWN})(); return key && key !== last ? key : null }}", arg=after
         )
         return str(found.json_value())
@@ -103,7 +107,7 @@ class Reader:
     def switch_on_auto_annotation(self) -> None:
         toggle = self.page.get_by_test_id(AUTO_ANNOTATION)
         toggle.dispatch_event("click")
-        self.page.wait_for_function("Htx.autoAnnotation")
+        self._until("Htx.autoAnnotation")
 
     def at(self, x_px: float, y_px: float) -> tuple[float, float]:
         """Return where on the screen the centre of an image's pixel lies."""
@@ -130,7 +134,7 @@ class Reader:
         """Click with the smart tool while nobody answers; return what the server says."""
         with self.page.expect_response(lambda answer: "interactive-annotating" in answer.url) as waiting:
             self.click(x_px, y_px)
-        self.page.wait_for_function("!Htx.awaitingSuggestions")
+        self._until("!Htx.awaitingSuggestions")
         return waiting.value
 
     def draw_box(self, left_px: float, top_px: float, right_px: float, bottom_px: float) -> None:
@@ -149,7 +153,7 @@ class Reader:
 
     def _wait_for_mask(self, where: str) -> None:
         """Wait until a brush region is drawn: Label Studio caches its pixels after the first drawing."""
-        self.page.wait_for_function(
+        self._until(
             f"[...Htx.annotationStore.selected.{where}.values()]"
             ".some(area => area.type === 'brushregion' && area.imageData)"
         )
@@ -161,12 +165,12 @@ class Reader:
         mouse.down()
         mouse.move(*self.at(*end), steps=8)
         mouse.up()
-        self.page.wait_for_function("!Htx.annotationStore.selected.isDrawing")
+        self._until("!Htx.annotationStore.selected.isDrawing")
 
     def select_mask(self, x_px: float, y_px: float) -> None:
         self.press("v")
         self.click(x_px, y_px)
-        self.page.wait_for_function("Htx.annotationStore.selected.selectedRegions.length === 1")
+        self._until("Htx.annotationStore.selected.selectedRegions.length === 1")
 
     def masks(self) -> list[np.ndarray]:
         """Return the brush regions that the page holds, as it would submit them now."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -27,9 +28,12 @@ SENIOR = "senior"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that stays free while the server is down: none that outgoing connections get."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise AssertionError("a hundred ports in use")
 
 
 @dataclass
@@ -93,8 +97,8 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStud
 def write_images(folder: Path, count: int, size_px: int = 32) -> list[str]:
     """Write a table like data/selected with `count` random pictures; return their ids."""
     image_ids = [hashlib.sha256(f"image {i}".encode()).hexdigest() for i in range(count)]
-    random = np.random.default_rng(7)
-    pictures = [encode_png(random.integers(0, 256, (size_px, size_px, 3), np.uint8)) for _ in range(count)]
+    generator = np.random.default_rng(7)
+    pictures = [encode_png(generator.integers(0, 256, (size_px, size_px, 3), np.uint8)) for _ in range(count)]
     diseases = [DISEASES[i % len(DISEASES)] for i in range(count)]
     table = pa.table({"image_id": image_ids, "image": pictures, "disease": diseases})
     shards.write_shards(table, folder, shard_rows=100)

@@ -24,7 +24,7 @@ def write_selection(root: Path) -> Path:
     picture = encode_png(np.zeros((*SIZE, 3), np.uint8))
     rows = [{"image_id": f"image_{key}", "image": picture} for key in KEYS]
     shards.write_shards(pa.Table.from_pylist(rows), root / "selected", shard_rows=3)
-    outlines = [{"image_id": f"image_{key}", "outline": key != "d", "first_mask": None} for key in KEYS]
+    outlines = [{"image_id": f"image_{key}", "outline": key != "b", "first_mask": None} for key in KEYS]
     shards.write_table(root / "subset.parquet", pa.Table.from_pylist(outlines, schema=schemas.SUBSET))
     return root / "selected"
 
@@ -90,7 +90,7 @@ def test_votes_and_counts_say_what_was_said(tmp_path):
         "source": "label_studio", "tasks": 9, "votes": 7, "skipped": 1, "missing": 1, "images_never_pushed": 0,
         "unusable": {"total": 0, "share": 0.0},
         "masks": {"machine_accepted": 1, "machine_edited": 1, "by_hand": 0},
-        "outlines": {"wanted": 5, "drawn": 2},
+        "outlines": {"wanted": 2, "drawn": 2},
         "proposals": {
             "shown": 2, "accepted": 1, "share": 0.5, "ci95": [0.094531, 0.905469], "unreadable_lines": 1,
         },

@@ -15,7 +15,7 @@ from tests.readers_world import lesion, simulate, write_selection
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {
-    "proportions": (34000, 3729, 4578), "lesion_disease": "bcc", "num_seg_train": 20, "num_seg_val": 3,
+    "proportions": (34000, 3729, 4578), "lesion_disease": "bcc", "num_seg_train": 20, "num_seg_val": 2,
     "mask_consensus": "majority", "max_deviation": 1.0, "bootstrap": 50, "seed": 7,
 }  # fmt: skip
 
@@ -61,6 +61,9 @@ def test_every_selected_image_is_in_one_split_or_counted_out(root, mema):
     assert len({row["image_id"] for row in mema}) == len(mema) == sum(found["mema"]["images"].values())
     assert len(mema) + sum(found["excluded"].values()) == found["selected"] == len(selected)
     assert found["excluded"]["low_quality"] > 0
+    for name in assemble.SPLITS:
+        rows = [row["plan_row"] for row in mema if row["split"] == name]
+        assert rows == sorted(rows)  # in the order of data/selected
     for row in mema:
         plan = selected[row["image_id"]]
         assert row["image"] == plan["image"]
@@ -116,7 +119,7 @@ def test_masks_are_the_readers_consensus_on_the_lesion_disease_only(root, mema):
 
 def test_mema_seg_is_drawn_from_train_and_val(root, mema):
     rows = {row["image_id"]: row for row in mema}
-    for name, number in (("train", 20), ("val", 3)):
+    for name, number in (("train", 20), ("val", 2)):
         table = shards.read_table(root / "mema_seg" / name)
         assert table.schema.equals(schemas.MEMA_SEG)
         assert table.num_rows == number
@@ -124,6 +127,11 @@ def test_mema_seg_is_drawn_from_train_and_val(root, mema):
             assert row == {key: rows[row["image_id"]][key] for key in row}
             assert (row["split"], row["disease"]) == (name, "bcc")
             assert row["mask"]
+        here = [row for row in mema if row["split"] == name and row["disease"] == "bcc"]
+        found = metrics(root)["mema_seg"][name]
+        assert found["of_disease"] == len(here)
+        assert found["with_mask"] == sum(row["mask"] is not None for row in here)
+    assert metrics(root)["mema_seg"]["train"]["with_mask"] < metrics(root)["mema_seg"]["train"]["of_disease"]
     assert not (root / "mema_seg/select").exists()
 
 
@@ -139,9 +147,12 @@ def test_nothing_that_must_stay_inside_is_there(root):
 def test_datasets_reads_both_sets(root, tmp_path):
     for folder, number in (("mema", None), ("mema_seg", 20)):
         files = {name: str(root / folder / name / "*.parquet") for name in ("train", "val")}
-        read = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / folder))
-        assert read["train"].num_rows == (number or metrics(root)["mema"]["images"]["train"])
-        assert decode_mask(next(row["mask"] for row in read["val"] if row["mask"])).any()
+        train, val = (
+            datasets.load_dataset("parquet", data_files=files, split=name, cache_dir=str(tmp_path / folder))
+            for name in files
+        )
+        assert train.num_rows == (number or metrics(root)["mema"]["images"]["train"])
+        assert decode_mask(next(row["mask"] for row in val.to_list() if row["mask"])).any()
 
 
 def test_the_readers_report_says_where_they_come_from_and_what_to_expect(root):

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tasks import dvc, process
 
@@ -91,3 +92,20 @@ def test_of_a_progress_bar_only_some_redrawings_are_kept() -> None:
 def test_stages_stand_in_the_order_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_text("stages: {b: {cmd: x}, a: {cmd: y}}")
     assert dvc.stages(tmp_path / "dvc.yaml") == ["b", "a"]
+
+
+def test_an_added_folder_names_its_remote_also_when_added_again(project: Path) -> None:
+    folder = project / "exports"
+    folder.mkdir()
+    for content in ("1", "2"):
+        (folder / "a.json").write_text(content)
+        pointer = dvc.add(Path("exports"), "hospital")
+        (out,) = yaml.safe_load(pointer.read_text())["outs"]
+        assert (pointer, out["path"], out["remote"]) == (Path("exports.dvc"), "exports", "hospital")
+        assert dvc.status() == {}
+    assert not list(project.glob("*.tmp"))
+
+
+def test_what_cannot_be_added_is_named(project: Path) -> None:
+    with pytest.raises(RuntimeError, match="dvc add missing: "):
+        dvc.add(Path("missing"), "hospital")

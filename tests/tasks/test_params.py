@@ -44,7 +44,7 @@ OPEN = {
     "prelabel": {"sam", "outline_share", "lesion_diseases", "batch_size", "seed"},
     "annotate": {"readers", "senior", "show_intended_label", "repeat_share", "seed"},
     "annotations": {"max_unusable"},
-    "assemble": {"mask_consensus", "bootstrap", "seed"},
+    "assemble": {"mask_consensus", "max_deviation", "bootstrap", "seed"},
 }  # fmt: skip
 
 

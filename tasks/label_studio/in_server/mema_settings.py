@@ -4,7 +4,7 @@ import os
 
 # The server's settings ask for themselves while they are read, by the name in this variable.
 os.environ["DJANGO_SETTINGS_MODULE"] = "label_studio.core.settings.label_studio"
-from label_studio.core.settings.label_studio import *  # noqa: E402, F403  # pyright: ignore
+from label_studio.core.settings.label_studio import *  # noqa: F403  # pyright: ignore
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "mema_settings"
 PROJECT_MIXIN = "mema_blinding.BlindedProject"

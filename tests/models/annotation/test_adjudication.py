@@ -41,6 +41,7 @@ def vote(image_id: str, reader: str, round_: str, word: str, copy: int = 0) -> d
         (("low", "low", "low"), "", ("", "low", "unanimous", "")),
         (("bcc", "", ""), "", ("", "", "", "too_few_votes")),
         (("bcc", "bcc", "scc", "scc"), "", ("", "", "", "disease_split")),
+        (("low", "low", "bcc", "bcc", "scc"), "", ("bcc", "usable", "majority", "")),  # two of three
         (("bcc", "bcc", "", ""), "", ("", "", "", "too_few_votes")),
     ],
 )

@@ -50,6 +50,8 @@ def test_a_reader_is_compared_with_the_others_and_not_with_himself():
     found = leave_one_out_dice(masks, "majority")
     assert found["a"] == dice(disc(8, 6, 4), disc(8, 6, 3))
     assert found["b"] == found["c"] == dice(disc(8, 6, 3), disc(8, 6, 3) & disc(8, 6, 4)) == 1.0
+    nested = {"a": disc(8, 6, 3), "b": disc(8, 6, 2), "c": disc(8, 6, 5)}  # the majority of all three is a
+    assert leave_one_out_dice(nested, "majority")["a"] == dice(disc(8, 6, 3), disc(8, 6, 2)) < 1
     assert leave_one_out_dice({"a": disc(), "b": disc()}, "majority") == {}
 
 

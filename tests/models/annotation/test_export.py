@@ -80,7 +80,7 @@ def test_an_annotation_of_another_account_is_none_of_this_reader(account):
     assert "example.org" not in reading.unusable[0].detail
 
 
-@pytest.mark.parametrize("account", [101, {"id": 101}, {"id": 7, "email": "101@EXAMPLE.org"}])
+@pytest.mark.parametrize("account", [101, {"id": 101}, {"id": 7, "email": "reader-101@EXAMPLE.org"}])
 def test_an_account_is_known_by_number_or_address(account):
     assert len(read([task("a", annotation(BCC, completed_by=account))], "a").votes) == 1
 

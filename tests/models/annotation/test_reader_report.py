@@ -109,7 +109,7 @@ def test_outlines_of_more_than_half_of_the_readers_make_a_consensus():
         ("d", "senior", disc(), "machine_accepted"),
         ("e", "reader_1", disc(), "by_hand"),
     )
-    repeat = masks_of(("b", "reader_1", disc(), "by_hand"), copy=1)
+    repeat = masks_of(("b", "reader_2", disc(), "by_hand"), copy=1)
     drawn = outlines_by_image(pa.concat_tables([votes, repeat]), "abcd")
     assert {image: list(one) for image, one in drawn.items()} == {
         "a": READERS, "b": ["reader_1"], "c": ["reader_1", "reader_2"], "d": ["reader_1", "senior"],

@@ -69,6 +69,18 @@ def test_a_donor_of_everything_makes_it_impossible_and_the_deviation_says_so():
     assert split.deviation == pytest.approx(40 * 2 / 3)
 
 
+def test_without_donors_of_one_image_donors_are_swapped_until_it_fits():
+    deviations = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        sizes = rng.choice([2, 3, 4, 6], 90, p=[0.5, 0.3, 0.15, 0.05])
+        donors = np.repeat(np.arange(90), sizes).astype(str).tolist()
+        diseases = np.array(DISEASES)[rng.choice(8, len(donors))].tolist()
+        deviations.append(split_by_donor(diseases, donors, PAPER, 0).deviation)
+    assert max(deviations) <= 1
+    assert np.mean(deviations) < 0.75  # 0.69; without swaps 0.84, without any repair 0.97
+
+
 def test_faces_with_many_images_are_in_every_split():
     """Were the largest donors all in train, select and val would not look like it."""
     diseases, donors = world(4000, 3)

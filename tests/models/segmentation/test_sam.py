@@ -60,6 +60,15 @@ def test_padding_of_a_narrow_picture_is_cut_off(sam: Sam) -> None:
     assert (wide[0, :, 42:] > 0.5).all()
 
 
+@pytest.mark.parametrize("size", [(96, 96), (48, 96), (200, 120), (33, 71)])
+def test_masks_are_resampled_as_by_interpolating_twice(sam: Sam, size: tuple[int, int]) -> None:
+    logits = torch.randn(3, 96, 96, generator=torch.Generator().manual_seed(0))
+    height, width = (int(length * 96 / max(size) + 0.5) for length in size)
+    full = torch.nn.functional.interpolate(logits[None], (96, 96), mode="bilinear")
+    expected = torch.nn.functional.interpolate(full[..., :height, :width], size, mode="bilinear")[0]
+    torch.testing.assert_close(sam._to_image(logits, size), expected, atol=1e-5, rtol=0)
+
+
 def test_prompts_scale_from_pixel_centre_to_pixel_centre(sam: Sam) -> None:
     tensors = sam._prompt_tensors(Prompt(((0, 0), (191, 191)), (True, True)), (192, 192))
     assert tensors["input_points"][0, 0].tolist() == [[-0.25, -0.25], [95.25, 95.25]]

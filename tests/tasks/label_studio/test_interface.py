@@ -54,6 +54,7 @@ def test_every_control_asks_about_the_face_and_is_known_to_the_reader_of_exports
 def test_the_choices_are_those_that_the_reader_of_exports_knows(interface: LabelInterface, name: str) -> None:
     control = interface.get_control(name)
     assert isinstance(control, ChoicesTag)
+    assert control.labels_attrs is not None
     aliases = [label.attr["alias"] for label in control.labels_attrs.values()]
     assert tuple(aliases) == tuple(CHOICES[name])
 
