@@ -23,9 +23,32 @@ def twin_sam(image_size_px: int) -> SamModel:
     decoder = {
         "hidden_size": WIDTH, "mlp_dim": 2 * WIDTH, "num_attention_heads": 3, "iou_head_hidden_dim": 64,
     }  # fmt: skip
-    return SamModel(
-        SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
-    )
+    config = SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
+    model = SamModel(config)
+    _initialise_prompts(model)
+    return model
+
+
+def _initialise_prompts(model: SamModel) -> None:
+    """Start prompts and decoder as SAM was, not as transformers does, under which clicks have no meaning.
+
+    Places are frozen random Fourier features of unit scale: drawn with half the encoder's width as scale,
+    neighbouring pixels have nothing in common. The decoder's deep heads are silent with weights of deviation
+    0.02. Its attention between prompts and image begins by nearness of places, not at random.
+    """
+    places = model.shared_image_embedding.positional_embedding
+    torch.nn.init.normal_(places)
+    places.requires_grad_(False)
+    for part in (model.prompt_encoder, model.mask_decoder):
+        part.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
+    transformer = model.mask_decoder.transformer
+    attentions = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    for attention in attentions:
+        torch.nn.init.orthogonal_(attention.q_proj.weight, gain=SHARPNESS)
+        torch.nn.init.zeros_(attention.q_proj.bias)
+        attention.k_proj.load_state_dict(attention.q_proj.state_dict())
 
 
 def twin_processor(image_size_px: int) -> SamImageProcessorPil:

@@ -32,6 +32,7 @@ BOOT_SECONDS = 600
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAIL_DOMAIN = "mema.local"
 VARIABLES = {"server": "LABEL_STUDIO_PORT", "backend": "MEMA_SAM_PORT"}
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # else idle threads of the decoder spin on the cores that the readers need
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The Label Studio server and its backend.")
 
 
@@ -68,7 +69,7 @@ def start(
     if sam_port is not None:
         backend = [sys.executable, "-m", "tasks.label_studio.backend", "--port", str(sam_port)]
         listens = ("127.0.0.1", sam_port, f"http://127.0.0.1:{sam_port}")
-        _start(places, "backend", [*backend, "--root", str(places.root)], dict(os.environ), listens)
+        _start(places, "backend", [*backend, "--root", str(places.root)], dict(os.environ) | QUIET, listens)
     return accounts
 
 
@@ -106,7 +107,9 @@ def wait_until_up(places: Places, name: str, address: str, seconds: float = BOOT
     import httpx
 
     deadline = time.monotonic() + seconds
-    with tqdm(desc=f"{name} starts", bar_format="{desc}: {elapsed}", mininterval=1) as line:
+    with tqdm(
+        desc=f"{name} starts", bar_format="{desc}: {elapsed}", mininterval=1 if sys.stderr.isatty() else 10
+    ) as line:
         while True:
             line.update()
             try:

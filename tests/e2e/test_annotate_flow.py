@@ -25,7 +25,7 @@ from tests.e2e.processes import free_port, running, wait_for
 from tests.toy_sam import save_sam
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 READERS, SENIOR = ["flow_1", "flow_2", "flow_3"], "flow_senior"
 NUM_IMAGES = 6
 TOYS = ("prelabel", "assemble", "report_readers")

@@ -1,145 +1,24 @@
 """One reader's morning in a real browser, on a real server and SAM; and the table of votes it leaves."""
 
-import hashlib
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from models.diffusion.images import encode_png
-from models.phantom import render, sample_phantom, sample_shot
 from models.segmentation.masks import box_of, decode_mask
 from models.segmentation.prompts import inner_point
-from tasks import annotations, shards
 from tasks.label_studio.project import TITLES
-from tasks.label_studio.pull import pull
-from tasks.label_studio.push import push
-from tasks.params import Annotate, Annotations
 from tests.e2e.browser import Reader, chromium, pixels
-from tests.e2e.label_studio_world import ROOT, LabelStudioWorld, free_port
+from tests.e2e.clinic import ME, NUM_IMAGES, SIZE_PX, Backend, Clinic, Face
+from tests.e2e.label_studio_world import ROOT, LabelStudioWorld
 from tests.toy_sam import save_sam
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-READERS = ("eye_1", "eye_2", "eye_3")
-ME = READERS[0]
-NUM_IMAGES = 12
-SIZE_PX = 96
 OPENING_SECONDS = 2.0
 TWIN = ROOT / "data/phantom/twins/sam"
-
-
-class Backend:
-    """The SAM backend as its own process, killed and started again at the same port."""
-
-    def __init__(self, root: Path, checkpoint: Path, log: Path):
-        self.root, self.checkpoint, self.log = root, checkpoint, log
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tasks.label_studio.backend", "--port", str(self.port)]
-        command += ["--root", str(self.root), "--sam", str(self.checkpoint)]
-        with self.log.open("ab") as sink:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=sink, stderr=sink)
-        deadline = time.monotonic() + 120
-        while not self._answers():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.3)
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/health", timeout=5).is_success
-        except httpx.TransportError:
-            return False
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
-
-
-@dataclass(frozen=True)
-class Face:
-    """A phantom with a tumour, and where it is."""
-
-    image_id: str
-    png: bytes
-    lesion: np.ndarray
-
-    @property
-    def inside(self) -> tuple[int, int]:
-        return inner_point(self.lesion)
-
-
-def draw_faces() -> list[Face]:
-    faces = []
-    for seed in range(NUM_IMAGES):
-        rng = np.random.default_rng([7, seed])
-        person, shot = sample_phantom(rng), sample_shot(rng)
-        shown = render(person, shot, SIZE_PX, "bcc", "heavy", "left")
-        png = encode_png(shown.image)
-        faces.append(Face(hashlib.sha256(png).hexdigest(), png, shown.lesion_mask > 0))
-    return faces
-
-
-class Clinic:
-    """Server, backend, three readers, twelve faces, and the folders of a checkout."""
-
-    def __init__(self, world: LabelStudioWorld, backend: Backend, folder: Path):
-        self.world, self.backend, self.folder = world, backend, folder
-        self.accounts = world.accounts_for(*READERS)
-        self.faces = {face.image_id: face for face in draw_faces()}
-        self.selected, self.subset = folder / "selected", folder / "subset.parquet"
-        self.exports, self.metrics = folder / "label_studio", folder / "annotations.json"
-        ids = list(self.faces)
-        images = [face.png for face in self.faces.values()]
-        table = pa.table({"image_id": ids, "image": images, "disease": ["bcc"] * len(ids)})
-        shards.write_shards(table, self.selected, shard_rows=100)
-        first = pa.array([None] * len(ids), pa.binary())
-        wanted = pa.table({"image_id": ids, "outline": [True] * len(ids), "first_mask": first})
-        shards.write_table(self.subset, wanted)
-        annotate = Annotate(
-            readers=READERS, senior="senior", seed=7, repeat_share=0.0, show_intended_label=False
-        )
-        examples = {"bcc": images[0]}
-        self.target = world.target(backend.url)
-        self.manifest = push(self.selected, self.subset, self.exports, annotate, self.target, examples)
-
-    @cached_property
-    def face_of(self) -> dict[str, Face]:
-        """Key of a task -> what it shows."""
-        return {task.key: self.faces[task.image_id] for task in self.manifest.readers[ME].tasks}
-
-    def annotation(self, key: str) -> list[dict[str, Any]]:
-        """Return what the server holds of one of my tasks."""
-        with self.target.client(ME) as client:
-            project = self.manifest.readers[ME].project
-            tasks = client.pages("/api/tasks", "tasks", project=project, fields="all")
-            (task,) = [task for task in tasks if task["data"]["key"] == key]
-        (annotation,) = task["annotations"]
-        return annotation["result"]
-
-    def votes(self) -> dict[str, dict[str, Any]]:
-        """Pull, read, and return my votes by image."""
-        pull(self.exports, self.target)
-        out = self.folder / "annotations"
-        section = Annotations(max_unusable=0.0)
-        annotations.run(self.selected, self.subset, self.exports, out, self.metrics, section)
-        rows = shards.read_table(out / "votes.parquet").to_pylist()
-        assert {row["reader"] for row in rows} == {ME}
-        return {row["image_id"]: row for row in rows}
 
 
 @pytest.fixture(scope="module")

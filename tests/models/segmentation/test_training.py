@@ -100,3 +100,28 @@ def test_a_saved_twin_loads_as_any_checkpoint_does(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = model.eval().vision_encoder(pixels).last_hidden_state
     torch.testing.assert_close(sam.embed([image]).float(), expected, atol=2e-2, rtol=0)
+
+
+def test_a_click_and_the_image_speak_of_the_same_places() -> None:
+    torch.manual_seed(0)
+    model = twin_sam(96)
+    encoder = model.prompt_encoder
+    place = encoder(torch.tensor([[[[30.0, 45.0]]]]), torch.ones(1, 1, 1, dtype=torch.long), None, None)[0][
+        0, 0, 0
+    ]
+    place = place - encoder.point_embed[1].weight[0]
+    nearness = torch.einsum("c,chw->hw", place, model.get_image_wide_positional_embeddings()[0])
+    row, column = divmod(int(nearness.argmax()), 24)
+    assert (column, row) == (30 // 4, 45 // 4)
+    assert nearness[row, column] > 3 * nearness[row, (column + 8) % 24].abs()
+
+
+def test_an_untrained_decoder_hears_its_prompts() -> None:
+    torch.manual_seed(0)
+    model = twin_sam(96)
+    points = torch.tensor([[[[30.0, 45.0]], [[66.0, 45.0]]]])
+    out = model(
+        image_embeddings=torch.randn(1, 96, 24, 24), input_points=points,
+        input_labels=torch.ones(1, 2, 1, dtype=torch.long),
+    )  # fmt: skip
+    assert (out.pred_masks[0, 0] - out.pred_masks[0, 1]).abs().mean() > 0.1 * out.pred_masks.std()

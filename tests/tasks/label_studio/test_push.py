@@ -9,7 +9,7 @@ from tasks.label_studio.places import Account, Accounts, Places, write_accounts
 from tasks.label_studio.push import _check_known, push, push_adjudication, read_examples
 from tasks.label_studio.reading import PlannedTask, reading_order
 from tasks.params import Annotate
-from tests.tasks.label_studio.fault_server import fault_server
+from tests.tasks.label_studio.fault_server import Fault, fault_server
 from tests.tasks.label_studio.test_task_data import IDS, images
 
 ANNOTATE = Annotate(
@@ -43,9 +43,6 @@ def test_a_reader_without_an_account_is_named_before_anything_is_sent(places: Pl
 def test_a_wrong_token_names_the_reader(places: Places, tmp_path: Path) -> None:
     table = images(tmp_path / "selected", ["bcc"])
     with fault_server() as server:
-        server.answers["/api/projects"] = None
-        from tests.tasks.label_studio.fault_server import Fault
-
         server.faults = [Fault(200, body='{"release": "1.23.2"}'), Fault(401)]
         with pytest.raises(ValueError, match=r"^reader_1: .* refuses the token in .*accounts\.json \(401\)"):
             push(table, None, tmp_path / "out", ANNOTATE, Target(places, server.url))
@@ -53,7 +50,10 @@ def test_a_wrong_token_names_the_reader(places: Places, tmp_path: Path) -> None:
 
 def test_an_image_to_adjudicate_must_be_selected(places: Places, tmp_path: Path) -> None:
     table = images(tmp_path / "selected", ["bcc"])
-    with fault_server() as server, pytest.raises(ValueError, match=r"image_ids: 1 are not in .* such as ffff"):
+    with (
+        fault_server() as server,
+        pytest.raises(ValueError, match=r"image_ids: 1 are not in .* such as ffff"),
+    ):
         push_adjudication(["f" * 64], table, None, tmp_path, ANNOTATE, Target(places, server.url))
 
 
