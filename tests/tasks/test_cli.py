@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -48,12 +47,10 @@ def measured(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_help_is_there_in_under_a_second() -> None:
-    started = time.perf_counter()
+def test_help_names_the_commands() -> None:
     done = mema("--help")
     assert done.returncode == 0
     assert all(command in done.stdout for command in ("doctor", "status", "table"))
-    assert time.perf_counter() - started < 1.5  # of which half a second is the margin of a busy machine
 
 
 def test_the_command_imports_nothing_heavy_at_start() -> None:
@@ -110,3 +107,10 @@ def test_a_wrong_version_is_found_and_has_a_remedy(tmp_path: Path, monkeypatch: 
     assert finding.found.startswith("numpy ")
     assert finding.found.endswith("(wanted 0.1)")
     assert finding.remedy == "make distclean setup"
+
+
+def test_annotate_status_without_a_server_says_what_to_start(measured: Path) -> None:
+    done = mema("annotate", "status", folder=measured)
+    assert done.returncode != 0
+    assert "make label-studio" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
