@@ -19,7 +19,7 @@ CHOICES = {
 }  # fmt: skip
 COMMENT, BRUSH, LESION = "comment", "lesion", "lesion"
 TUMOURS = ("bcc", "scc")  # to be outlined where they are seen
-PROMPTS = ("smart", "box")  # clicks and boxes that a reader left beside the mask they led to
+PROMPTS = ("click", "box")  # clicks and boxes that a reader left beside the mask they led to
 
 
 class UnusableOpinion(ValueError):

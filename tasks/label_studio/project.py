@@ -30,6 +30,7 @@ def set_up(client: LabelStudio, round_: Round, template: Template) -> int:
         "label_config": template.label_config,
         "expert_instruction": template.instructions,
         "show_instruction": True,
+        "show_skip_button": False,  # rejecting a picture is an answer, with a reason
         "show_collab_predictions": template.show_predictions,
         "evaluate_predictions_automatically": False,
         "enable_empty_annotation": False,

@@ -32,7 +32,9 @@ BOOT_SECONDS = 600
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAIL_DOMAIN = "mema.local"
 VARIABLES = {"server": "LABEL_STUDIO_PORT", "backend": "MEMA_SAM_PORT"}
-QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # else idle threads of the decoder spin on the cores that the readers need
+QUIET = {
+    "OMP_WAIT_POLICY": "PASSIVE"
+}  # else idle threads of the decoder spin on the cores that the readers need
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The Label Studio server and its backend.")
 
 

@@ -48,4 +48,5 @@ def settings(places: Places) -> dict[str, str]:
         "LATEST_VERSION_CHECK": "false",
         "SENTRY_DSN": "",
         "FRONTEND_SENTRY_DSN": "",
+        "fflag_fix_all_optic_79_task_count_is_wrong_short": "true",  # else progress reads "1 of 1"
     }

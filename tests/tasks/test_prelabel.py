@@ -21,9 +21,10 @@ from tests.toy_sam import save_sam
 
 ROOT = Path(__file__).parents[2]
 DISEASES = ["bcc", "normal", "scc", "ptosis", "bcc", "tao", "bcc"]
-PATHS = [
-    Path(name) for name in ("selected", "public", "lora", "embeddings", "subset.parquet", "metrics.json")
-]
+PATHS = (
+    Path("selected"), Path("public"), Path("lora"), Path("embeddings"), Path("subset.parquet"),
+    Path("metrics.json"),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.synthesize import STAGES as SYNTHESIZE
 from models.diffusion.images import decode
 from models.report.page import CONTENTS
 from tasks import report, schemas, shards
