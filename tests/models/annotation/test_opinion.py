@@ -11,7 +11,7 @@ BCC = choice("disease", "bcc")
 
 def test_everything_that_can_be_said_is_read():
     comment = {"from_name": "comment", "type": "textarea", "value": {"text": ["two", "parts"]}}
-    left_over = {"from_name": "smart", "type": "keypointlabels", "value": {"x": 1}}
+    left_over = {"from_name": "click", "type": "keypointlabels", "value": {"x": 1}}
     results = [
         BCC, choice("severity", "mid"), choice("confidence", "high"), comment, left_over,
         brush(disc(4)), brush(disc(11)),
