@@ -114,12 +114,14 @@ def annotate_status() -> None:
 
 @app.command()
 def fetch() -> None:
-    """Get the generator that params.yaml names from the hub, and check its digests."""
+    """Get the generator and SAM that params.yaml names from the hub, and check the generator's digests."""
     from tasks import params
     from tasks.fetch import fetch as get
+    from tasks.fetch import fetch_sam
 
     p = params.load()
     get(p.generator)
+    fetch_sam(p.prelabel)
     typer.echo(f"{p.generator.path} and {p.generator.ip_adapter} are in place")
 
 

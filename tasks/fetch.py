@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.params import Generator
+from tasks.params import Generator, Prelabel
 
 # From snapshot_download(repository, allow_patterns=...) to the local folder of the snapshot.
 Download = Callable[[str, list[str]], Path]
@@ -47,6 +47,12 @@ def fetch(generator: Generator, download: Download = from_hub) -> None:
     entries["safety_checker"] = [None, None]
     index.write_text(json.dumps(entries, indent=2) + "\n")
     check_sha256(folder, adapter, generator.sha256)
+
+
+def fetch_sam(prelabel: Prelabel, download: Download = from_hub) -> None:
+    """Write the SAM checkpoint of `prelabel.hub` to `prelabel.sam`, as safetensors; nothing without a hub name."""
+    if prelabel.hub:
+        copy(download(prelabel.hub, ["*.json", "*.safetensors"]), Path(prelabel.sam))
 
 
 def copy(source: Path, target: Path) -> None:

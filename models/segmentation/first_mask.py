@@ -24,10 +24,7 @@ def colour_change(
     moved = (a - b) * np.array((LIGHTNESS_WEIGHT, 1, 1), np.float32)
     moved -= np.median(moved, axis=(0, 1))
     change = cv2.GaussianBlur(np.linalg.norm(moved, axis=2), (0, 0), BLUR_SHARE * len(image))
-    height, width = change.shape
-    left, top, right, bottom = (
-        round(s * length) for s, length in zip(FACE, (width, height) * 2, strict=True)
-    )
+    left, top, right, bottom = _window(change.shape)
     inside = np.zeros_like(change)
     inside[top:bottom, left:right] = change[top:bottom, left:right]
     return inside

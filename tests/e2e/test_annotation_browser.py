@@ -14,7 +14,6 @@ from tasks.label_studio.project import TITLES
 from tests.e2e.browser import Reader, chromium, pixels
 from tests.e2e.clinic import ME, NUM_IMAGES, SIZE_PX, Backend, Clinic, Face
 from tests.e2e.label_studio_world import ROOT, LabelStudioWorld
-from tests.toy_sam import save_sam
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 TWIN = ROOT / "data/phantom/twins/sam"
@@ -23,7 +22,7 @@ TWIN = ROOT / "data/phantom/twins/sam"
 @pytest.fixture(scope="module")
 def clinic(label_studio: LabelStudioWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     folder = tmp_path_factory.mktemp("clinic")
-    checkpoint = TWIN if TWIN.exists() else save_sam(folder / "sam")
+    checkpoint = TWIN
     backend = Backend(label_studio.root, checkpoint, folder / "backend.log")
     try:
         yield Clinic(label_studio, backend, folder)

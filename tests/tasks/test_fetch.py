@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.fetch import ENCODER, fetch
-from tasks.params import Generator
+from tasks.fetch import ENCODER, fetch, fetch_sam
+from tasks.params import Generator, Prelabel, load
 
 
 @pytest.fixture
@@ -33,6 +33,24 @@ def generator(tmp_path: Path, **sha256: str) -> Generator:
 
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_sam_comes_to_its_folder_and_only_where_a_hub_is_named(tmp_path: Path) -> None:
+    values = load(Path(__file__).parents[2] / "profiles/paper.yaml").prelabel.model_dump()
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    (snapshot / "config.json").write_text("{}")
+    asked = []
+
+    def download(repository: str, patterns: list[str]) -> Path:
+        asked.append(repository)
+        return snapshot
+
+    fetch_sam(Prelabel(**values | {"sam": str(tmp_path / "sam")}), download)
+    assert (tmp_path / "sam/config.json").read_text() == "{}"
+    fetch_sam(Prelabel(**values | {"sam": str(tmp_path / "other"), "hub": ""}), download)
+    assert asked == ["facebook/sam-vit-huge"]
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_encoder_joins_the_pipeline_and_digests_agree(tmp_path: Path, hub: Path) -> None:

@@ -142,8 +142,11 @@ def test_what_is_not_there_has_its_own_error(client: LabelStudio) -> None:
         client.get("/api/projects/8")
 
 
-def test_deleting_what_is_gone_is_no_error(client: LabelStudio) -> None:
+def test_deleting_what_is_gone_is_no_error(server: FaultServer, client: LabelStudio) -> None:
     client.delete("/api/tasks/3")
+    assert len(server.requests) == 1
+    with pytest.raises(NotFoundError):
+        client.get("/api/tasks/3")
 
 
 def test_a_refusal_carries_the_server_s_reason(server: FaultServer, client: LabelStudio) -> None:
