@@ -82,8 +82,9 @@ def _survivors(family: list[psutil.Process], seconds: float) -> list[psutil.Proc
 
 
 def _lives(process: psutil.Process) -> bool:
+    """A zombie counts as ended, but not before its last thread is gone: until then it holds its port."""
     try:
-        if process.status() != psutil.STATUS_ZOMBIE:
+        if process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1:
             return True
         with suppress(psutil.TimeoutExpired):
             process.wait(0)

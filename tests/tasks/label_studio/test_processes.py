@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,15 @@ STUBBORN = [
     "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
     "print(child.pid, flush=True); time.sleep(60)",
+]
+
+
+LISTENING = [
+    sys.executable,
+    "-c",
+    "import socket, sys, threading, time; door = socket.create_server(('127.0.0.1', int(sys.argv[1]))); "
+    "[threading.Thread(target=time.sleep, args=(60,), daemon=True).start() for _ in range(30)]; "
+    "memory = b'x' * 300_000_000; print('up', flush=True); time.sleep(60)",
 ]
 
 
@@ -55,6 +65,19 @@ def test_a_number_that_now_means_another_process_is_left_alone(places: Places) -
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_stopped_program_has_left_its_port(places: Places) -> None:
+    """The first thread of a program may be a zombie while the last still holds the port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    for _ in range(5):
+        places.log("server").unlink(missing_ok=True)
+        start(places, [*LISTENING, str(port)])
+        while "up" not in places.log("server").read_text():
+            time.sleep(0.02)
+        assert processes.stop(places, "server")
+        socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_a_killed_program_counts_as_ended(places: Places) -> None:
