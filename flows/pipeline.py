@@ -4,21 +4,23 @@ from prefect import flow
 from prefect.deployments import run_deployment
 
 from flows.annotate import LABEL_STUDIO, annotate
+from flows.deidentify import deidentify
 from flows.synthesize import synthesize
 from tasks import params
 
 
 @flow(name="pipeline")
 def pipeline() -> None:
-    """Synthesise MeMa and have it read: by simulated readers here and now, by clinicians in a run of its own.
+    """Synthesise MeMa, have it read, train and compare de-identifiers; clinicians read in a run of its own.
 
-    A flow that waits for people suspends itself, which a flow inside another cannot.
+    A flow that waits for people suspends itself, which a flow inside another cannot; after it, run deidentify.
     """
     synthesize()
     if params.load().inputs.annotations == LABEL_STUDIO:
         run_deployment("annotate/annotate", timeout=0, as_subflow=False)
     else:
         annotate()
+        deidentify()
 
 
 if __name__ == "__main__":

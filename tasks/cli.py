@@ -1,15 +1,19 @@
-"""What a person does by hand: `mema doctor|status|table|fetch`, and `mema annotate status`."""
+"""What a person does by hand: `mema doctor`, `status`, `table`, `fetch`, `benchmark`, `deid`, `restore` and others."""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
 import typer
+
+from tasks.deid_files.commands import register  # options only: nothing heavy is imported
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="MeMa: synthetic patient faces that leak no patient."
 )
 annotate = typer.Typer(no_args_is_help=True, help="The clinicians' work in Label Studio.")
 app.add_typer(annotate, name="annotate")
+register(app)
 METRICS = Path("data/metrics")
 REPORT = Path("data/report/index.html")
 
@@ -37,6 +41,22 @@ def doctor() -> None:
 
 
 @app.command()
+def benchmark(
+    images: Annotated[Path, typer.Option(help="folder of <image_id>.png or .jpg, de-identified elsewhere")],
+    name: Annotated[str, typer.Option(help="what the rows are to be called: small letters, digits and _")],
+) -> None:
+    """Put a folder of de-identified images into the benchmark's tables, beside the built-in methods."""
+    from tasks import benchmark as stage
+    from tasks.params import load
+
+    try:
+        stage.run(images, name, load(), say=typer.echo)
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
 def status() -> None:
     """Show each stage: up to date or why not, and how long it took; then the headline."""
     from tasks import dvc, headline
@@ -45,7 +65,7 @@ def status() -> None:
     for stage in dvc.stages():
         timing = headline.read(Path(".scratch/timings") / f"{stage}.json")
         took = _took(timing) if timing else ""
-        typer.echo(f"{'stale' if stage in stale else 'ok':6} {stage:16} {took}".rstrip())
+        typer.echo(f"{'stale' if stage in stale else 'ok':6} {stage:22} {took}".rstrip())
         for reason in stale.get(stage, []):
             typer.echo(f"{'':7}{reason}")
     others = [stage for stage in stale if stage not in dvc.stages()]

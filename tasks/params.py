@@ -4,19 +4,25 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
+from tasks.benchmark_params import (
+    Deidentify,
+    EvaluateClinical,
+    EvaluateIdentity,
+    EvaluateMedical,
+    EvaluateReversibility,
+    EvaluateUtility,
+    ReportBenchmark,
+    TrainJudges,
+)
+from tasks.deid_params import DeidFiles, TrainDeid
+from tasks.encoder_params import EvaluateAblation, TrainMedicalEncoder
+from tasks.section import Count, Section, Share
+
 Disease = Literal["normal", "bcc", "conjunctivitis", "uveitis", "ptosis", "scc", "strabismus", "tao"]
 ReaderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-
-
-class Section(BaseModel):
-    """A frozen section of params.yaml that refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Cohort(Section):
@@ -72,7 +78,7 @@ class Generator(Section):
     ip_adapter: str
     hub: str = ""
     ip_adapter_hub: str = ""
-    sha256: dict[str, str] = {}
+    sha256: dict[str, str] = Field(default_factory=dict)
 
 
 class TrainLora(Section):
@@ -246,18 +252,32 @@ class Params(Section):
     annotate: Annotate
     annotations: Annotations
     assemble: Assemble
+    train_medical_encoder: TrainMedicalEncoder
+    train_deid: TrainDeid
+    train_judges: TrainJudges
+    deidentify: Deidentify
+    evaluate_medical: EvaluateMedical
+    evaluate_identity: EvaluateIdentity
+    evaluate_utility: EvaluateUtility
+    evaluate_reversibility: EvaluateReversibility
+    evaluate_ablation: EvaluateAblation
+    evaluate_clinical: EvaluateClinical
+    report_benchmark: ReportBenchmark
+    deid_files: DeidFiles
     report_readers: ReportReaders
     report: Report
 
     @model_validator(mode="after")
     def _recognisers_are_tracked(self) -> Self:
         """DVC follows the folder of the recognisers, so a network outside it would change unnoticed."""
-        for name, path in self.screen_identity.recognisers.items():
-            if not Path(path).is_relative_to(self.inputs.recognisers):
-                raise ValueError(
-                    f"screen_identity.recognisers.{name}: {path!r} lies outside inputs.recognisers "
-                    f"({self.inputs.recognisers!r}); move the file there"
-                )
+        asked = {"screen_identity": self.screen_identity, "evaluate_identity": self.evaluate_identity}
+        for section, values in asked.items():
+            for name, path in values.recognisers.items():
+                if not Path(path).is_relative_to(self.inputs.recognisers):
+                    raise ValueError(
+                        f"{section}.recognisers.{name}: {path!r} lies outside inputs.recognisers "
+                        f"({self.inputs.recognisers!r}); move the file there"
+                    )
         return self
 
 

@@ -53,9 +53,14 @@ def write_table(path: Path, table: pa.Table, row_group_rows: int | None = None) 
     _write_atomic(path, write)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, atomically and durably."""
+    _write_atomic(path, lambda temporary: temporary.write_bytes(data))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file as UTF-8, atomically and durably."""
-    _write_atomic(path, lambda temporary: temporary.write_bytes(text.encode()))
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

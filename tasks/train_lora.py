@@ -1,42 +1,31 @@
 """Stage train_lora: LoRA of the generator on the patients' training photos, with sheets of images."""
 
 import logging
-import math
 import os
 import shutil
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
 import typer
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 
 import models.diffusion
-from models.conditions import DISEASES, all_prompts, prompt
-from models.diffusion.generator import (
-    LoadedGenerator,
-    check_sha256,
-    generator_folder,
-    load_pipeline,
-    prompt_table,
-)
-from models.diffusion.images import decode, encode_png, tile
-from models.diffusion.latents import LatentMoments, cache_moments
-from models.diffusion.lora import LoraSettings, add_lora, save_lora, train_lora
-from models.diffusion.sampling import Row, SamplingSettings, sample_rows
+from models.conditions import prompt
+from models.diffusion.fine_tuning import fine_tune, load_networks
+from models.diffusion.generator import check_sha256, generator_folder
+from models.diffusion.images import decode
+from models.diffusion.latents import cache_moments
+from models.diffusion.lora import LoraSettings, save_lora
 from tasks import shards
 from tasks.params import Generator, TrainLora, load
 
 STAGE = "train_lora"
 MODELS = Path(next(iter(models.diffusion.__path__))).parent
 CODE = (MODELS / "diffusion", MODELS / "conditions.py", MODELS / "checkpoint.py", Path(__file__))
-# Grids show how the training goes; were they drawn as params.yaml samples, a new guidance would train again.
-GRID = SamplingSettings(num_inference_steps=12, guidance_scale=3.0, batch_size=len(DISEASES))
 BATCH = 64
 
 
@@ -70,40 +59,6 @@ def training_images(faces: Path, size_px: int) -> Iterator[np.ndarray]:
                 yield image
 
 
-def load_networks(folder: Path) -> LoadedGenerator:
-    """Return UNet and autoencoder as they were pretrained, frozen, in fp32, on a GPU if any."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pipeline = load_pipeline(folder)
-    table = prompt_table(pipeline, all_prompts())
-    for module in (pipeline.unet, pipeline.vae):
-        module.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)
-    return LoadedGenerator(
-        unet=pipeline.unet,
-        vae=pipeline.vae,
-        scheduler_config=dict(pipeline.scheduler.config),
-        prompts=all_prompts(),
-        prompt_table=table.to(device),
-    )
-
-
-def draw_grid(generator: LoadedGenerator, folder: Path, seed: int, step: int) -> None:
-    """Write one image per disease, nobody injected, from the same noise at every step."""
-    rows = [Row(prompt(disease), seed + i) for i, disease in enumerate(DISEASES)]
-    images = sample_rows(generator, rows, GRID).numpy()
-    _write(folder / f"step-{step:06d}.png", encode_png(tile(images, columns=4)))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Flush before the rename: a checkpoint that stands promises the grids of its steps."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def publish(unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraSettings) -> None:
     """Put weights and grids at `lora` in one rename; grids are linked, so a kill leaves them in scratch."""
     incoming = lora.with_name(f".{lora.name}.incoming")
@@ -125,41 +80,6 @@ def forget_scratch() -> None:
         shutil.rmtree(folder)
 
 
-def train(
-    generator: LoadedGenerator,
-    moments: LatentMoments,
-    diseases: list[str],
-    settings: LoraSettings,
-    scratch: Path,
-) -> dict:
-    """Train the LoRA of the generator's UNet in place and return the metrics."""
-    captions = torch.tensor([generator.prompts.index(prompt(disease)) for disease in diseases])
-    add_lora(generator.unet, settings)
-    loss = train_lora(
-        generator.unet,
-        DDPMScheduler.from_config(generator.scheduler_config),  # type: ignore[arg-type]
-        moments,
-        captions,
-        generator.prompt_table,
-        settings,
-        checkpoint=scratch / "checkpoint.pt",
-        grid=partial(draw_grid, generator, scratch / "grids", settings.seed),
-    )
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"{STAGE}.learning_rate: the loss is {loss} at {settings.learning_rate}; lower it, "
-            "or raise warmup_steps"
-        )
-    steps = settings.num_steps(len(diseases))
-    return {
-        "photos": len(diseases),
-        "steps": steps,
-        "images_seen": steps * settings.batch_size,
-        "loss": round(loss, 4),
-        "trainable_parameters": sum(p.numel() for p in generator.unet.parameters() if p.requires_grad),
-    }
-
-
 def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: TrainLora) -> int:
     """Train on the photos of split `train`, going on where a killed run stopped; return the images seen."""
     settings = LoraSettings(**section.model_dump())
@@ -173,7 +93,8 @@ def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: T
     networks = load_networks(folder)
     images = training_images(faces, networks.image_size_px)
     moments = cache_moments(networks.vae, images, len(diseases), scratch / "latents")
-    summary = train(networks, moments, diseases, settings, scratch)
+    captions = [prompt(disease) for disease in diseases]
+    summary = fine_tune(networks, moments, captions, settings, scratch)
     publish(networks.unet, scratch / "grids", lora, settings)
     shards.write_json(metrics, summary)
     forget_scratch()

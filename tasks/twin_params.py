@@ -74,6 +74,15 @@ class TwinRecognisers(Section):
     sphereface: RecogniserTwin
 
 
+class TwinLossRecogniser(Section):
+    """The recogniser of MedSem-DeID's losses."""
+
+    image_size_px: Annotated[int, Field(ge=64)]
+    photos: Photos
+    unseen: Photos
+    arcface: RecogniserTwin
+
+
 class TwinAttributes(Schedule):
     """Age and gender, on the recognisers' photos and on those of people who appear once."""
 
@@ -88,6 +97,18 @@ class TwinClassifier(Schedule):
 
     image_size_px: Annotated[int, Field(ge=64)]
     photos: tuple[Photos, ...]
+    unseen: Photos
+    seed: int
+
+
+class TwinDinov2(Schedule):
+    """DINOv2 at small size, on the generator's pairs; its patches laid in from the first `patch_images`."""
+
+    num_layers: Count
+    hidden_size: Annotated[int, Field(ge=32, multiple_of=4)]
+    num_heads: Count
+    mlp_ratio: Count
+    patch_images: Count
     unseen: Photos
     seed: int
 
@@ -143,8 +164,10 @@ class TwinParams(Section):
 
     twin_generator: TwinGenerator
     twin_recognisers: TwinRecognisers
+    twin_loss_recogniser: TwinLossRecogniser
     twin_attributes: TwinAttributes
     twin_classifier: TwinClassifier
+    twin_dinov2: TwinDinov2
     twin_sam: TwinSam
     twin_quality: TwinQuality
     readers: Readers

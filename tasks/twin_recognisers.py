@@ -31,17 +31,22 @@ def main(
     report = {}
     for loss in ("arcface", "cosface", "sphereface"):
         twin: RecogniserTwin = getattr(p, loss)
-        network = build_recogniser(twin.seed, twin.widths, twin.depths, twin.pooling)
-        train_recogniser(
-            network, photos.images, photos.identity, loss=loss, margin=twin.margin, scale=twin.scale,
-            steps=twin.steps, batch_size=twin.batch_size, learning_rate=twin.learning_rate, seed=twin.seed,
-            checkpoint=checkpoint(scratch, loss, twin, p.photos),
-        )  # fmt: skip
         path = recognisers / f"{loss}.onnx"
-        export_onnx(network, path, torch.zeros(1, 3, INPUT_PX, INPUT_PX), alignment="frame")
+        train(loss, twin, photos, path, checkpoint(scratch, loss, twin, p.photos))
         report[loss] = verification(path, unseen)
         print(loss, report[loss], flush=True)
     write_json(metrics, report)
+
+
+def train(loss: str, twin: RecogniserTwin, photos: PhantomPhotos, path: Path, checkpoint: Path) -> None:
+    """Train one recogniser by its loss, from `checkpoint` on, and write it as insightface's zoo loads it."""
+    network = build_recogniser(twin.seed, twin.widths, twin.depths, twin.pooling)
+    train_recogniser(
+        network, photos.images, photos.identity, loss=loss, margin=twin.margin, scale=twin.scale,
+        steps=twin.steps, batch_size=twin.batch_size, learning_rate=twin.learning_rate, seed=twin.seed,
+        checkpoint=checkpoint,
+    )  # fmt: skip
+    export_onnx(network, path, torch.zeros(1, 3, INPUT_PX, INPUT_PX), alignment="frame")
 
 
 def verification(path: Path, unseen: PhantomPhotos) -> dict:

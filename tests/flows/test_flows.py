@@ -8,6 +8,8 @@ import yaml
 
 from flows.annotate import STAGES as ANNOTATE
 from flows.annotate import annotate, poll
+from flows.deidentify import STAGES as DEIDENTIFY
+from flows.deidentify import deidentify
 from flows.pipeline import pipeline
 from flows.steps import bring_up_to_date
 from flows.synthesize import STAGES as SYNTHESIZE
@@ -25,7 +27,7 @@ def edges() -> list[tuple[str, str]]:
 
 
 def test_the_flows_run_the_stages_of_the_graph_each_after_those_it_needs() -> None:
-    pairs, stages = edges(), (*SYNTHESIZE, *ANNOTATE)
+    pairs, stages = edges(), (*SYNTHESIZE, *ANNOTATE, *DEIDENTIFY)
     assert set(stages) == {name for pair in pairs for name in pair}
     assert len(stages) == len(set(stages))
     assert [pair for pair in pairs if stages.index(pair[0]) >= stages.index(pair[1])] == []
@@ -34,7 +36,8 @@ def test_the_flows_run_the_stages_of_the_graph_each_after_those_it_needs() -> No
 def test_deployments_name_flows_that_exist() -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     assert {d["entrypoint"] for d in deployments} == {
-        f"{flow.fn.__module__}.{flow.fn.__name__}" for flow in (synthesize, annotate, poll, pipeline)
+        f"{flow.fn.__module__}.{flow.fn.__name__}"
+        for flow in (synthesize, annotate, poll, deidentify, pipeline)
     }
 
 
@@ -45,7 +48,7 @@ def test_a_task_never_answers_from_prefects_cache() -> None:
 
 def test_flows_import_without_torch() -> None:
     code = (
-        "import sys, flows.annotate, flows.pipeline, flows.synthesize; "
+        "import sys, flows.annotate, flows.deidentify, flows.pipeline, flows.synthesize; "
         "print([m for m in ('torch', 'diffusers', 'transformers', 'cv2', 'models') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

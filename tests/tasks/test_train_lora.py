@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from models.conditions import DISEASES, all_prompts
+from models.diffusion import fine_tuning
 from models.diffusion.generator import load_generator
 from models.diffusion.images import decode, encode_png
 from tasks import schemas, shards, train_lora
@@ -125,7 +126,7 @@ def test_every_photo_has_the_caption_of_its_disease(saved, monkeypatch):
         seen.update(captions=captions.tolist(), photos=len(moments))
         return 0.5
 
-    monkeypatch.setattr(train_lora, "train_lora", watch)
+    monkeypatch.setattr(fine_tuning, "train_lora", watch)
     train(saved)
     names = ("normal", "conjunctivitis", "ptosis", "strabismus")  # rows 0, 2, 4, 6: every second is held out
     assert [all_prompts()[i] for i in seen["captions"]] == [f"A face, eye with {name}" for name in names]
@@ -144,7 +145,7 @@ def test_a_killed_run_leaves_the_bytes_of_an_undisturbed_one(saved, monkeypatch,
     """Killed behind a grid that no checkpoint covers yet, and behind one that a checkpoint covers."""
     train(saved, "whole", grid_every=1)
     drawn: list[int] = []
-    draw = train_lora.draw_grid
+    draw = fine_tuning.draw_grid
 
     def watch(generator, folder, seed, step) -> None:
         draw(generator, folder, seed, step)
@@ -152,7 +153,7 @@ def test_a_killed_run_leaves_the_bytes_of_an_undisturbed_one(saved, monkeypatch,
         if drawn.count(step) == 1 and step == killed_at:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_lora, "draw_grid", watch)
+    monkeypatch.setattr(fine_tuning, "draw_grid", watch)
     with pytest.raises(KeyboardInterrupt):
         train(saved, "cut", grid_every=1)
     assert not Path("cut").exists()

@@ -1,0 +1,193 @@
+"""A training step of MedSem-DeID: ours against the step that computes everything where it is asked for.
+
+    python -m benchmarks.deid_step [--batch-size 16] [--image-size-px 256] [--width 64] [--repeats 3]
+
+The peer encodes X, asks Enc_med and phi about X at every step, and decodes and judges X_enc, X_hat and X_wrong one
+after the other. Ours looks X up and takes the three in one batch. Losses and gradients are compared before any
+timing. Random weights: the classes and shapes of production, `--width` the autoencoder's narrowest level (128 at
+Stable Diffusion's size).
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+from models.deid import losses
+from models.deid.features import OriginalFeatures, cache_features
+from models.deid.medical_encoder import MedicalEncoder
+from models.deid.networks import DeidConfig, MedSemDeID, decode, encode
+from models.deid.training import Judges, MedicalScale, make_fakes, prepare
+from models.identity.network import INPUT_PX, build_recogniser
+
+RELATIVE = 1e-3
+Step = Callable[[], tuple[Tensor, list[Tensor]]]
+
+
+class Phi(nn.Module):
+    """A recogniser of random weights at the size of the twins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = build_recogniser(1, (24, 48, 80, 112), (1, 2, 1), "flatten").eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return unit embeddings [b, 128]."""
+        resized = nn.functional.interpolate(images, (INPUT_PX, INPUT_PX), mode="bilinear", antialias=True)
+        return nn.functional.normalize(self.network(resized), dim=1)
+
+
+class LatentMedical(MedicalEncoder):
+    """Enc_med's costs: the autoencoder's encoder, then a convolution to H/16."""
+
+    channels = 320
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.vae = vae
+        channels = vae.config["latent_channels"]
+        self.block = nn.Conv2d(channels, self.channels, 3, stride=2, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features [b, 320, h/16, w/16]."""
+        return self.block(encode(self.vae, images))
+
+    def save(self, folder: Path) -> None:
+        """Is not written."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, folder: Path, config: object) -> "LatentMedical":
+        """Is not read."""
+        raise NotImplementedError
+
+    @classmethod
+    def fine_tune(cls, *_: object) -> tuple["LatentMedical", dict]:
+        """Is not tuned."""
+        raise NotImplementedError
+
+
+def gradients(model: MedSemDeID, loss: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return the loss and the gradients of every weight that it reaches."""
+    found = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    return loss.detach(), [gradient for gradient in found if gradient is not None]
+
+
+def total(parts: dict[str, Tensor]) -> Tensor:
+    """Return the paper's weighted sum without L_GAN, which both steps would pay alike."""
+    return parts["deid"] + parts["rev_id"] + parts["wrong"] + 5 * parts["med"] + 0.1 * parts["rev"]
+
+
+def ours(
+    model: MedSemDeID,
+    judges: Judges,
+    features: OriginalFeatures,
+    scale: MedicalScale,
+    rows: Tensor,
+    keys: Tensor,
+) -> tuple[Tensor, list[Tensor]]:
+    """X from the cache, three images in one batch."""
+    batch = features.batch(rows, keys.device)
+    fakes = make_fakes(model, judges.vae, batch, *keys)
+    enc, hat, _ = fakes.chunk(3)
+    phi_enc, phi_hat, phi_wrong = judges.phi(fakes).chunk(3)
+    parts = {
+        "deid": losses.l_deid(batch.phi, phi_enc),
+        "rev_id": losses.l_rev_id(batch.phi, phi_hat),
+        "wrong": losses.l_wrong(batch.phi, phi_wrong),
+        "med": losses.l_med(batch.f_med, judges.medical(enc), scale.std, scale.relevance),
+        "rev": losses.l_rev(batch.x, hat),
+    }
+    return gradients(model, total(parts))
+
+
+def naive(
+    model: MedSemDeID,
+    judges: Judges,
+    features: OriginalFeatures,
+    scale: MedicalScale,
+    rows: Tensor,
+    keys: Tensor,
+) -> tuple[Tensor, list[Tensor]]:
+    """Everything where it is asked for."""
+    x = torch.from_numpy(features.images[rows.numpy()]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x = x.to(keys.device)
+    f_enc = model.encrypt(model.features(encode(judges.vae, x), judges.medical(x)), keys[0])
+    enc = decode(judges.vae, model.latents(f_enc))
+    hat = decode(judges.vae, model.latents(model.decrypt(f_enc, keys[0])))
+    wrong = decode(judges.vae, model.latents(model.decrypt(f_enc, keys[1])))
+    parts = {
+        "deid": losses.l_deid(judges.phi(x), judges.phi(enc)),
+        "rev_id": losses.l_rev_id(judges.phi(x), judges.phi(hat)),
+        "wrong": losses.l_wrong(judges.phi(x), judges.phi(wrong)),
+        "med": losses.l_med(judges.medical(x), judges.medical(enc), scale.std, scale.relevance),
+        "rev": losses.l_rev(x, hat),
+    }
+    return gradients(model, total(parts))
+
+
+def assert_equal(a: tuple[Tensor, list[Tensor]], b: tuple[Tensor, list[Tensor]]) -> None:
+    """Compare loss and gradients; ours reads f_med and latents in half precision, hence the tolerance."""
+    assert torch.allclose(a[0], b[0], rtol=RELATIVE), (a[0], b[0])
+    left, right = (torch.cat([g.flatten() for g in found[1]]) for found in (a, b))
+    apart = float((left - right).norm() / right.norm())
+    assert apart < 20 * RELATIVE, apart
+    print(f"equal: losses {float(a[0]):.5f} and {float(b[0]):.5f}, gradients apart by {apart:.1e}")
+
+
+def seconds(step: Step) -> float:
+    start = time.perf_counter()
+    step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def main(
+    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    image_size_px: Annotated[int, typer.Option(help="a multiple of 32")] = 256,
+    width: Annotated[int, typer.Option(help="channels of the autoencoder's first level")] = 16,
+    repeats: Annotated[int, typer.Option(min=1)] = 3,
+) -> None:
+    """Assert equality, then time both steps in turn and print the ratio of medians."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    levels = (width, 2 * width, 4 * width, 4 * width)
+    vae = AutoencoderKL(
+        block_out_channels=levels, down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=4, norm_num_groups=8, layers_per_block=2,
+    )  # fmt: skip
+    judges = Judges(vae, LatentMedical(vae), Phi())
+    for part in (judges.vae, judges.medical, judges.phi):
+        part.requires_grad_(False).eval().to(device)
+    model = MedSemDeID(DeidConfig(image_size_px, 4, 320, num_eigenfaces=min(64, batch_size // 2))).to(device)
+    images = np.random.default_rng(0).integers(
+        0, 256, (batch_size, image_size_px, image_size_px, 3), np.uint8
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        features = cache_features(
+            list(images), [i % 2 for i in range(batch_size)], vae, judges.medical, judges.phi, Path(folder)
+        )
+        scale = prepare(model, features).to(device)
+        rows = torch.arange(batch_size)
+        keys = torch.randn(2, batch_size, 512).to(device)
+        steps: list[Step] = [lambda f=f: f(model, judges, features, scale, rows, keys) for f in (naive, ours)]
+        assert_equal(steps[1](), steps[0]())
+        taken = [[seconds(step) for step in steps] for _ in range(repeats)]
+    peer, own = (statistics.median(column) for column in zip(*taken, strict=True))
+    print(
+        f"{device.type}, {torch.get_num_threads()} threads, batch {batch_size} of {image_size_px} px, n = {repeats}"
+    )
+    print(f"naive step {peer:.2f} s, ours {own:.2f} s: {peer / own:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,207 @@
+"""Stage deidentify: every method of the benchmark on the validation images, and back again where it can."""
+
+import importlib
+import importlib.util
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+import models.deid
+from models.deid import baselines
+from models.deid.baselines import Method, checked, load_method
+from models.diffusion.images import PngWriter, decode
+from tasks import shards
+from tasks.benchmark_params import Deidentify, MethodSpec
+from tasks.params import Generator, load
+from tasks.sample import WEIGHTS
+
+STAGE = "deidentify"
+MODELS = Path(next(iter(models.deid.__path__))).parent
+CODE = (MODELS / "deid" / "baselines.py", MODELS / "diffusion" / "images.py", Path(__file__))
+INPAINTING_CODE = (MODELS / "deid" / "inpainting.py", MODELS / "diffusion", MODELS / "conditions.py")
+MEDSEM_CODE = tuple(MODELS / "deid" / f"{name}.py" for name in ("medsem", "deidentifier", "networks"))
+SIMPLE = {
+    "identity": baselines.Identity, "gaussian_blur": baselines.GaussianBlur, "pixelation": baselines.Pixelation,
+    "eye_bar": baselines.EyeBar,
+}  # fmt: skip
+WRONG = 1  # marks the draw of wrong passwords
+DEIDENTIFIED = pa.schema(
+    [
+        ("image_id", pa.string()),  # of the original
+        ("image", pa.binary()),
+        ("recovered", pa.binary()),  # with the right password; null where there is no way back
+        ("wrong", pa.binary()),  # with a wrong one
+    ]
+)
+
+
+def passwords(image_ids: Sequence[str], dim: int, seed: int, *, wrong: bool = False) -> np.ndarray:
+    """Return float32 [n, dim], standard normal, each row a function of its image's id and the seed alone."""
+    rows = [np.random.default_rng([seed, int(i[:16], 16), 1 + wrong * WRONG]) for i in image_ids]
+    drawn = [rng.standard_normal(dim, np.float32) for rng in rows]
+    return np.array(drawn, np.float32).reshape(len(image_ids), dim)
+
+
+def validation_images(mema: Path, mema_seg: Path) -> pa.Table:
+    """Return image_id, image and disease of both validation splits, each image once, in the order of MeMa's."""
+    columns = ["image_id", "image", "disease"]
+    both = [shards.read_table(folder / "val", columns=columns) for folder in (mema, mema_seg)]
+    table = pa.concat_tables(both)
+    first = {image_id: row for row, image_id in reversed(list(enumerate(table["image_id"].to_pylist())))}
+    return table.take(sorted(first.values())).combine_chunks()
+
+
+class Loader:
+    """Turns a method's specification into the method, and says which files it depends on."""
+
+    def __init__(self, generator: Generator, precision: str, mema: Path, lora: Path, deid: Path) -> None:
+        self._generator, self._precision = generator, precision
+        self._mema, self._lora, self._deid = mema, lora, deid
+
+    def sources(self, spec: MethodSpec) -> list[Path]:
+        """Return the files and folders that decide what the method makes, beside CODE."""
+        if spec.use in SIMPLE:
+            return []
+        if spec.use == "k_same_mean":
+            return [self._mema / "train"]
+        if spec.use == "inpainting":
+            return [Path(self._generator.path), self._lora / WEIGHTS, *INPAINTING_CODE]
+        if spec.use == "medsem":
+            return [self._deid, *MEDSEM_CODE]
+        found = importlib.util.find_spec(spec.use.rpartition(".")[0]) if "." in spec.use else None
+        return [Path(found.origin)] if found and found.origin else []
+
+    def load(self, spec: MethodSpec) -> Method:
+        """Return the method; raises ValueError naming the field."""
+        options: dict[str, Any] = dict(spec.options)
+        try:
+            if spec.use in SIMPLE:
+                return SIMPLE[spec.use](**options)
+            if spec.use == "k_same_mean":
+                faces = shards.read_table(self._mema / "train", columns=["image"])["image"].to_pylist()
+                return baselines.KSameMean(np.stack([decode(data) for data in faces]), **options)
+            if spec.use == "inpainting":
+                return self._inpainting(options)
+            if spec.use == "medsem":
+                return self._medsem()
+        except TypeError as error:
+            raise ValueError(f"deidentify.methods: {spec.use} does not take {options} ({error})") from None
+        if "." not in spec.use:
+            known = ", ".join([*SIMPLE, "k_same_mean", "inpainting", "medsem"])
+            raise ValueError(f"deidentify.methods: {spec.use!r}; known: {known}, or package.module.Class")
+        return load_method(spec.use, options)
+
+    def _inpainting(self, options: dict[str, Any]) -> Any:
+        from models.deid.inpainting import Inpainting, InpaintingSettings
+        from models.diffusion.generator import generator_folder, load_generator
+
+        settings = InpaintingSettings(**options)
+        folder = generator_folder(self._generator.path)
+        return Inpainting(load_generator(folder, lora=self._lora, precision=self._precision), settings)
+
+    def _medsem(self) -> Method:
+        from models.deid.deidentifier import load_deidentifier
+        from models.deid.medsem import MedSem
+
+        return MedSem(load_deidentifier(self._deid))
+
+
+class Worker:
+    """Applies one method to parts of the validation images; it is loaded when first needed."""
+
+    def __init__(self, name: str, spec: MethodSpec, loader: Loader, section: Deidentify) -> None:
+        self._name, self._spec, self._loader, self._section = name, spec, loader, section
+        self._method: Method | None = None
+
+    def __call__(self, part: pa.Table) -> pa.Table:
+        """Return the part as DEIDENTIFIED."""
+        if self._method is None:
+            self._method = self._loader.load(self._spec)
+        made: dict[str, list[bytes | None]] = {"image": [], "recovered": [], "wrong": []}
+        size = self._section.batch_size
+        with PngWriter() as writer:
+            for start in range(0, part.num_rows, size):
+                for column, images in self._batch(self._method, part.slice(start, size)).items():
+                    if images is not None:
+                        writer.write(images)
+                    rows = min(size, part.num_rows - start)
+                    made[column] += [*writer.collect()] if images is not None else [None] * rows
+        return pa.table({"image_id": part["image_id"]} | made, schema=DEIDENTIFIED)
+
+    def _batch(self, method: Method, part: pa.Table) -> dict[str, np.ndarray | None]:
+        ids, section = part["image_id"].to_pylist(), self._section
+        images = np.stack([decode(data) for data in part["image"].to_pylist()])
+        right = passwords(ids, section.password_dim, section.seed)
+        told = (part["disease"].to_pylist(),) if told_disease(method) else ()
+        changed, side_car = method.deidentify(images, right, *told)
+        found: dict[str, np.ndarray | None] = {"image": checked(changed, images, self._name)}
+        wrong = passwords(ids, section.password_dim, section.seed, wrong=True)
+        for column, given in (("recovered", right), ("wrong", wrong)):
+            back = method.recover(changed, side_car, given)
+            found[column] = None if back is None else checked(back, images, f"{self._name}, {column}")
+        return found
+
+
+def told_disease(method: Any) -> bool:
+    """Tell whether a method is given the readers' diagnosis, which its rows must say."""
+    return bool(getattr(method, "told_disease", False))
+
+
+def describe(spec: MethodSpec) -> dict[str, Any]:
+    """Return what method.json says of a method beside its images."""
+    told = spec.use == "inpainting"
+    if "." in spec.use:
+        module, _, name = spec.use.rpartition(".")
+        told = told_disease(getattr(importlib.import_module(module), name, None))
+    return {"use": spec.use, "options": spec.options, "told_disease": told}
+
+
+def run(mema: Path, mema_seg: Path, out: Path, section: Deidentify, loader: Loader) -> int:
+    """Write out/<method>/shard-*.parquet and method.json; return the number of images made.
+
+    A killed run goes on with the shards that are missing, of any method; nothing is published before all are done.
+    """
+    rows, made = validation_images(mema, mema_seg), {}
+    for name, spec in section.methods.items():
+        values = section.model_dump(exclude={"methods"}) | spec.model_dump()
+        inputs = (mema / "val", mema_seg / "val", *CODE, *loader.sources(spec))
+        fingerprint = shards.fingerprint(*inputs, **values)
+        folder = shards.compute_shards(
+            rows, Worker(name, spec, loader, section), shard_rows=section.shard_rows, stage=f"{STAGE}-{name}",
+            fingerprint=fingerprint, desc=name,
+        )  # fmt: skip
+        made[name] = (folder, fingerprint)
+    for name, (folder, _) in made.items():
+        shards.publish(folder, out / name)
+        shards.write_json(out / name / "method.json", describe(section.methods[name]))
+    for name, (_, fingerprint) in made.items():
+        shards.clear_scratch(f"{STAGE}-{name}", fingerprint)
+    return rows.num_rows * len(made)
+
+
+def main(
+    mema: Annotated[Path, typer.Option(help="folder of MeMa's splits")],
+    mema_seg: Annotated[Path, typer.Option(help="folder of MeMa-Seg's splits")],
+    lora: Annotated[Path, typer.Option(help="folder of LoRA weights")],
+    deid: Annotated[Path, typer.Option(help="folder of the trained MedSem-DeID")],
+    out: Annotated[Path, typer.Option(help="out: a folder of shards per method")],
+) -> None:
+    """Apply every method to the validation images."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    params = load(Path("params.yaml"))
+    with shards.timing(STAGE) as record:
+        loader = Loader(params.generator, params.sample.precision, mema, lora, deid)
+        record.images = run(mema, mema_seg, out, params.deidentify, loader)
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except ValueError as error:
+        sys.exit(str(error))

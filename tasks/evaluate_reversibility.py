@@ -1,0 +1,146 @@
+"""Stage evaluate_reversibility: what comes back with the right password, and with a wrong one (Table 8)."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from models.conditions import DISEASES
+from models.identity.recogniser import Recogniser, load_recogniser
+from models.metrics.identity_distance import identity_distance, mean_over_patients
+from models.metrics.image_quality import Perceptual, load_perceptual, psnr
+from models.metrics.recall import top1
+from models.metrics.sign_classifier import SignClassifier, load_sign_classifier
+from tasks import shards
+from tasks.benchmark_params import EvaluateReversibility
+from tasks.evaluation import (
+    Originals,
+    Values,
+    describe_row,
+    has_recovered,
+    measure_pairs,
+    methods_of,
+    read_originals,
+)
+from tasks.params import load
+
+STAGE = "evaluate_reversibility"
+COLUMNS = ("recovered", "wrong")
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What judges the images that come back."""
+
+    originals: Originals
+    recognisers: dict[str, Recogniser]
+    perceptual: Perceptual
+    judge: SignClassifier
+    section: EvaluateReversibility
+
+
+def read_world(
+    mema: Path, classifier: Path, recognisers: Mapping[str, str], section: EvaluateReversibility
+) -> World:
+    """Load the networks."""
+    squeezenet, twin = Path(section.squeezenet), Path(section.classifier)
+    return World(
+        read_originals(mema),
+        {name: load_recogniser(path) for name, path in recognisers.items()},
+        load_perceptual(squeezenet if section.squeezenet else None, twin if section.classifier else None),
+        load_sign_classifier(classifier),
+        section,
+    )
+
+
+def reversibility_row(folder: Path, column: str, world: World) -> dict[str, Any]:
+    """Return one method's row for `column` (recovered or wrong): id_dis by recogniser, psnr, lpips, med_class."""
+
+    def measure(originals: np.ndarray, images: np.ndarray) -> Values:
+        found = {
+            f"id_dis.{name}": identity_distance(recogniser.embed(originals), recogniser.embed(images))
+            for name, recogniser in world.recognisers.items()
+        }
+        found |= {"psnr": psnr(originals, images), "lpips": world.perceptual.distance(originals, images)}
+        return found | {"disease": world.judge.predict(images).argmax(1)}
+
+    found = measure_pairs(world.originals, folder, measure, f"{folder.name}, {column}", column)
+    row: dict[str, Any] = describe_row(folder) | {"image": column}
+    row["id_dis"] = {name: _mean(found[f"id_dis.{name}"], world) for name in world.recognisers}
+    row["psnr"] = _mean(found["psnr"], world)
+    row["lpips"] = _mean(found["lpips"], world) | {"stand_in": world.perceptual.name}
+    return row | med_class(found["disease"], world)
+
+
+def med_class(predicted: np.ndarray, world: World) -> dict[str, Any]:
+    """Return Med-Class: the mean recall over the diseases, as Table 3's All, and over images as `med_class_micro`."""
+    truth = np.array([DISEASES.index(name) for name in world.originals.diseases])
+    section = world.section
+    report = top1(predicted, truth, DISEASES, seed=section.seed, num_resamples=section.bootstrap)
+    return {"med_class": report["all"], "med_class_micro": report["micro"]}
+
+
+def _mean(values: np.ndarray, world: World) -> dict[str, Any]:
+    section = world.section
+    return mean_over_patients(
+        values, world.originals.people, seed=section.seed, num_resamples=section.bootstrap
+    )
+
+
+def run(
+    mema: Path,
+    deidentified: Path,
+    classifier: Path,
+    metrics: Path,
+    section: EvaluateReversibility,
+    recognisers: Mapping[str, str],
+    profile: str,
+) -> int:
+    """Write two rows per reversible method; return the number of images compared."""
+    world = read_world(mema, classifier, recognisers, section)
+    names = methods_of(deidentified)
+    reversible = [name for name in names if has_recovered(deidentified / name)]
+    rows = [
+        reversibility_row(deidentified / name, column, world) for name in reversible for column in COLUMNS
+    ]
+    document = {
+        "profile": profile,
+        "rows": rows,
+        "irreversible": [name for name in names if name not in reversible],
+        "notes": {
+            "psnr": "dB, mean over images, 100 for equal images",
+            "lpips": world.perceptual.name,
+            "med_class": "mean recall over the diseases by the judge of Table 3",
+            "ci95": "bootstrap over donors; med_class: bootstrap within diseases; med_class_micro: Wilson",
+        },
+    }
+    shards.write_json(metrics, document)
+    return len(world.originals.image_ids) * len(rows)
+
+
+def main(
+    mema: Annotated[Path, typer.Option(help="folder of MeMa's splits")],
+    deidentified: Annotated[Path, typer.Option(help="a folder of shards per method")],
+    classifier: Annotated[Path, typer.Option(help="folder of the sign classifier that judges")],
+    metrics: Annotated[Path, typer.Option(help="out: Table 8 as JSON")],
+) -> None:
+    """Compare what comes back with the originals."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    params = load(Path("params.yaml"))
+    with shards.timing(STAGE) as record:
+        record.images = run(
+            mema, deidentified, classifier, metrics, params.evaluate_reversibility,
+            params.evaluate_identity.recognisers, params.profile,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except ValueError as error:
+        sys.exit(str(error))

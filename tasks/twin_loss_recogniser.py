@@ -1,0 +1,31 @@
+"""Train the recogniser that MedSem-DeID's losses ask (phi in the paper), which no evaluation may use (resumable)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.shards import write_json
+from tasks.twin_params import load_twins
+from tasks.twin_photos import checkpoint, rendered
+from tasks.twin_recognisers import train, verification
+
+
+def main(
+    recogniser: Annotated[Path, typer.Option(help="Folder of the ONNX file to write.")],
+    metrics: Annotated[Path, typer.Option(help="Metrics JSON to write.")],
+    params: Annotated[Path, typer.Option(help="The twins' parameters.")] = Path("data/phantom/params.yaml"),
+    scratch: Annotated[Path, typer.Option(help="Checkpoints and rendered photos.")] = Path(".scratch/twins"),
+) -> None:
+    """Train an ArcFace of another network, seed and people than the recognisers of the evaluation."""
+    p = load_twins(params).twin_loss_recogniser
+    photos = rendered(scratch, p.photos, p.image_size_px)
+    path = recogniser / "arcface.onnx"
+    train("arcface", p.arcface, photos, path, checkpoint(scratch, "loss_recogniser", p.arcface, p.photos))
+    report = {"arcface": verification(path, rendered(scratch, p.unseen, p.image_size_px))}
+    print(report, flush=True)
+    write_json(metrics, report)
+
+
+if __name__ == "__main__":
+    typer.run(main)
