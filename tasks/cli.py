@@ -134,14 +134,15 @@ def annotate_status() -> None:
 
 @app.command()
 def fetch() -> None:
-    """Get the generator and SAM that params.yaml names from the hub, and check the generator's digests."""
+    """Get the generator, SAM and DINOv2 that params.yaml names from the hub, and check the generator's digests."""
     from tasks import params
     from tasks.fetch import fetch as get
-    from tasks.fetch import fetch_sam
+    from tasks.fetch import fetch_folder
 
     p = params.load()
     get(p.generator)
-    fetch_sam(p.prelabel)
+    fetch_folder(p.prelabel.hub, p.prelabel.sam)
+    fetch_folder(p.train_judges.hub, p.train_judges.dinov2)
     typer.echo(f"{p.generator.path} and {p.generator.ip_adapter} are in place")
 
 

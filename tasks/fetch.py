@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.params import Generator, Prelabel
+from tasks.params import Generator
 
 # From snapshot_download(repository, allow_patterns=...) to the local folder of the snapshot.
 Download = Callable[[str, list[str]], Path]
@@ -49,10 +49,10 @@ def fetch(generator: Generator, download: Download = from_hub) -> None:
     check_sha256(folder, adapter, generator.sha256)
 
 
-def fetch_sam(prelabel: Prelabel, download: Download = from_hub) -> None:
-    """Write the SAM checkpoint of `prelabel.hub` to `prelabel.sam`, as safetensors; nothing without a hub name."""
-    if prelabel.hub:
-        copy(download(prelabel.hub, ["*.json", "*.safetensors"]), Path(prelabel.sam))
+def fetch_folder(hub: str, folder: str, download: Download = from_hub) -> None:
+    """Write a checkpoint of the hub (SAM, DINOv2) to a folder, as safetensors; nothing without a hub name."""
+    if hub:
+        copy(download(hub, ["*.json", "*.safetensors"]), Path(folder))
 
 
 def copy(source: Path, target: Path) -> None:

@@ -233,15 +233,18 @@ class RunningLosses(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("totals", torch.zeros(len(LOSSES), dtype=torch.float64))
+        self.register_buffer("asked", torch.zeros(len(LOSSES), dtype=torch.bool))
         self.register_buffer("weight", torch.zeros((), dtype=torch.float64))
 
     def update(self, found: dict[str, Tensor]) -> None:
         """Take in the losses of one step."""
-        values = [float(found[name].detach()) if name in found else float("nan") for name in LOSSES]
+        values = [float(found[name].detach()) if name in found else 0.0 for name in LOSSES]
+        self.asked |= torch.tensor([name in found for name in LOSSES], device=self.asked.device)
         self.totals.mul_(0.98).add_(torch.tensor(values, dtype=torch.float64, device=self.totals.device))
         self.weight.mul_(0.98).add_(1)
 
     def values(self) -> dict[str, float]:
         """Return the smoothed losses by name, without those that are not asked for."""
         means = (self.totals / self.weight).tolist()
-        return {name: value for name, value in zip(LOSSES, means, strict=True) if value == value}
+        asked = self.asked.tolist()
+        return {name: value for name, value, told in zip(LOSSES, means, asked, strict=True) if told}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.fetch import ENCODER, fetch, fetch_sam
-from tasks.params import Generator, Prelabel, load
+from tasks.fetch import ENCODER, fetch, fetch_folder
+from tasks.params import Generator, load
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_sam_comes_to_its_folder_and_only_where_a_hub_is_named(tmp_path: Path) -> None:
-    values = load(Path(__file__).parents[2] / "profiles/paper.yaml").prelabel.model_dump()
+def test_a_checkpoint_comes_to_its_folder_and_only_where_a_hub_is_named(tmp_path: Path) -> None:
+    paper = load(Path(__file__).parents[2] / "profiles/paper.yaml")
     snapshot = tmp_path / "snapshot"
     snapshot.mkdir()
     (snapshot / "config.json").write_text("{}")
@@ -46,10 +46,11 @@ def test_sam_comes_to_its_folder_and_only_where_a_hub_is_named(tmp_path: Path) -
         asked.append(repository)
         return snapshot
 
-    fetch_sam(Prelabel(**values | {"sam": str(tmp_path / "sam")}), download)
+    fetch_folder(paper.prelabel.hub, str(tmp_path / "sam"), download)
     assert (tmp_path / "sam/config.json").read_text() == "{}"
-    fetch_sam(Prelabel(**values | {"sam": str(tmp_path / "other"), "hub": ""}), download)
-    assert asked == ["facebook/sam-vit-huge"]
+    fetch_folder("", str(tmp_path / "other"), download)
+    fetch_folder(paper.train_judges.hub, str(tmp_path / "dinov2"), download)
+    assert asked == ["facebook/sam-vit-huge", "facebook/dinov2-small"]
     assert not (tmp_path / "other").exists()
 
 

@@ -23,6 +23,7 @@ from tasks import (
     twin_attributes,
     twin_classifier,
     twin_generator,
+    twin_loss_recogniser,
     twin_photos,
     twin_quality,
     twin_recognisers,
@@ -43,6 +44,11 @@ def toy_params(tmp_path):
     params["twin_recognisers"] |= {"image_size_px": 64, "photos": photos, "unseen": photos | {"seed": 93}}
     for loss in LOSSES:
         params["twin_recognisers"][loss] |= short | {"widths": [8, 8, 16, 16], "depths": [1, 1, 1]}
+    params["twin_loss_recogniser"] |= params["twin_recognisers"] | {
+        "arcface": params["twin_recognisers"]["arcface"]
+    }
+    for name in ("cosface", "sphereface"):
+        del params["twin_loss_recogniser"][name]
     params["twin_attributes"] |= short | {"image_size_px": 64, "photos": [photos, signs], "unseen": photos}
     params["twin_classifier"] |= short | {"image_size_px": 64, "photos": [photos, signs], "unseen": signs}
     params["twin_generator"] |= {"image_size_px": 64, "num_identities": 6}
@@ -64,6 +70,11 @@ def test_stages_write_what_the_libraries_load(toy_params, tmp_path):
     twin_attributes.main(out / "deepface", out / "attributes.json", toy_params, scratch)
     twin_classifier.main(out / "classifier", out / "classifier.json", toy_params, scratch)
     image = [np.full((96, 96, 3), 128, np.uint8)]
+    twin_loss_recogniser.main(out / "phi", out / "phi.json", toy_params, scratch)
+    assert load_recogniser(out / "phi/arcface.onnx").embed([np.zeros((96, 96, 3), np.uint8)]).shape == (
+        1,
+        128,
+    )
     for loss in LOSSES:
         assert load_recogniser(out / "recognisers" / f"{loss}.onnx").embed(image).shape == (1, 128)
     assert len(estimate(image, out / "deepface")[0]) == 1
