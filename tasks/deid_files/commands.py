@@ -27,6 +27,9 @@ def deid(
     key_file: KeyFile = None,
     aligned: Annotated[bool, typer.Option(help="The pictures are aligned faces, as those of MeMa.")] = False,
     keep_original: Annotated[bool, typer.Option(help="Seal the photo's file too, for --exact.")] = False,
+    rehearse: Annotated[
+        bool, typer.Option(help="On photographs, with a model of drawn faces, which hides nobody.")
+    ] = False,
     model: Model = None,
     why: Why = "",
 ) -> None:
@@ -36,9 +39,11 @@ def deid(
         from tasks.deid_files.keys import read_passphrase
         from tasks.deid_files.outcome import conclude, run_jobs
         from tasks.deid_files.places import QUARANTINE, photo_jobs
-        from tasks.deid_files.settings import Network, face_finder, load_settings
+        from tasks.deid_files.settings import Network, face_finder, load_settings, refuse_drawn_model
 
         settings = load_settings()
+        if not (aligned or rehearse):
+            refuse_drawn_model()
         jobs = photo_jobs(source, out)
         network = Network(model or Path(settings.model))
         find = face_finder(settings, aligned)

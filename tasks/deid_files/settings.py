@@ -1,6 +1,7 @@
 """Section `deid_files` of params.yaml, and what the commands build from it."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from tasks.deid_params import DeidFiles
 if TYPE_CHECKING:
     from models.deid.deidentifier import Deidentifier
 
+DRAWN_PROFILES = ("phantom", "photos")
 Finder = Callable[[np.ndarray, int], list[Placement]]
 
 
@@ -49,6 +51,16 @@ def load_settings(path: Path = Path("params.yaml")) -> Settings:
         raise ValueError(f"{path}: " + "; ".join(lines)) from None
 
 
+def refuse_drawn_model(path: Path = Path("params.yaml")) -> None:
+    """Raise ValueError where the profile's model has seen drawn faces only: it hides nobody on a photograph."""
+    profile = (yaml.safe_load(path.read_text()) or {}).get("profile")
+    if profile in DRAWN_PROFILES:
+        raise ValueError(
+            f"{path}: the model of profile {profile} has seen drawn faces only, and people stay recognisable on "
+            "photographs; train one with profiles/paper.yaml, or say --rehearse to try the commands"
+        )
+
+
 @dataclass(frozen=True)
 class Network:
     """The de-identifier in a folder, loaded when the first face needs it."""
@@ -66,6 +78,9 @@ class Network:
     @cached_property
     def deidentifier(self) -> "Deidentifier":
         """Load the networks, and torch with them."""
+        os.environ.setdefault(
+            "TRANSFORMERS_VERBOSITY", "error"
+        )  # it warns of processors that nobody asks for
         from models.deid.deidentifier import load_deidentifier
 
         return load_deidentifier(self.folder)

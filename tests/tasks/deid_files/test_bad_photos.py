@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from insightface.data import get_image
 from PIL import Image
 
@@ -185,3 +186,14 @@ def test_a_typo_in_params_is_named(hospital):
     result = hospital.deid()
     assert result.exit_code == 2
     assert "deid_files.max_aspekt: extra inputs are not permitted" in result.output
+
+
+def test_a_model_of_drawn_faces_is_not_let_loose_on_photographs(hospital) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(params | {"profile": "phantom"}))
+    result = mema("deid", hospital.photos, hospital.out, "--key-file", hospital.key)
+    assert result.exit_code == 2
+    assert "the model of profile phantom has seen drawn faces only" in " ".join(result.output.split())
+    assert not hospital.out.exists()
+    again = mema("deid", hospital.photos, hospital.out, "--key-file", hospital.key, "--rehearse")
+    assert "drawn faces" not in again.output
