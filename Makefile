@@ -32,7 +32,7 @@ demo: $(STAMP) ## Run the pipeline on phantoms, then show the headline table
 	@mema table
 
 test: $(STAMP) ## Run the fast tests
-	python -m pytest -m "not slow and not e2e and not real"
+	python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not e2e and not real"
 
 test-slow: $(STAMP) ## Run the tests that `make test` leaves out; those marked real need MEMA_ASSETS
 	python -m pytest -m "slow or e2e or real"

@@ -45,6 +45,10 @@ OPEN = {
     "annotate": {"readers", "senior", "show_intended_label", "repeat_share", "seed"},
     "annotations": {"max_unusable"},
     "assemble": {"mask_consensus", "max_deviation", "bootstrap", "seed"},
+    "train_medical_encoder": {"diffusion"},
+    "train_deid": {"cosine_floor", "discriminator_rate", "discriminator_width", "ema_decay", "image_size_px",
+                   "max_grad_norm", "networks", "phi_jitter", "precision", "seed", "slope_weight"},
+    "train_judges": {"bootstrap", "dinov2", "label_smoothing", "learning_rate", "seed"},
 }  # fmt: skip
 
 

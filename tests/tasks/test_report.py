@@ -30,6 +30,7 @@ def page_of(world: Path, out: Path, profile: str = "phantom", show: bool = True,
     document |= {"profile": profile, "report": {"show_patients": show, "title": title}}
     document["inputs"]["recognisers"] = str(world)
     document["screen_identity"]["recognisers"] = {name: str(world / f"{name}.onnx") for name in NAMES}
+    document["evaluate_identity"]["recognisers"] = document["screen_identity"]["recognisers"]
     report.run(world / "data", out / "index.html", Params.model_validate(document))
     return (out / "index.html").read_text()
 
