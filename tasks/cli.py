@@ -16,6 +16,7 @@ app.add_typer(annotate, name="annotate")
 register(app)
 METRICS = Path("data/metrics")
 REPORT = Path("data/report/index.html")
+BENCHMARK = Path("data/report_benchmark/index.html")
 
 
 @app.callback()
@@ -76,7 +77,7 @@ def status() -> None:
 
 @app.command()
 def table() -> None:
-    """Print Tables 1 and 2 beside the paper's, and where the report is."""
+    """Print Tables 1 and 2 beside the paper's, Tables 3 and 5 in short, and where the reports are."""
     from tasks import headline, params
 
     profile = params.load().profile
@@ -96,6 +97,14 @@ def table() -> None:
             f"Table 2, profile {profile}: distance to the patients",
             columns,
             headline.distance_rows(distribution),
+        )
+    medical, identity = (headline.read(METRICS / f"{name}.json") for name in ("medical", "identity"))
+    if medical and identity:
+        columns = ("method", "Med-Class", *(f"ID-Dis {name}" for name in headline.distance_columns(identity)))
+        _print(
+            f"Tables 3 and 5, profile {profile}: signs kept, identity lost (the others: {BENCHMARK})",
+            columns,
+            headline.method_rows(medical, identity),
         )
     if profile != "paper":
         typer.echo(

@@ -41,6 +41,20 @@ def distance_rows(distribution: dict[str, Any]) -> Iterator[Row]:
         yield (name, *(decimal(ours[arm]) for arm in ("random", "guided")), *map(decimal, paper.values()))
 
 
+def method_rows(medical: dict[str, Any], identity: dict[str, Any]) -> Iterator[Row]:
+    """Yield method, Med-Class (macro, Table 3) with its interval, then ID-Dis of each recogniser (Table 5)."""
+    distances = {row["method"]: row["id_dis"] for row in identity["rows"]}
+    for row in medical["rows"]:
+        signs, found = row["all"], distances.get(row["method"], {})
+        dashes = (decimal(found.get(name, {"value": None})) for name in distance_columns(identity))
+        yield (row["method"], rate({**signs, "rate": signs["value"]}), *dashes)
+
+
+def distance_columns(identity: dict[str, Any]) -> list[str]:
+    """Return the recognisers that judged ID-Dis."""
+    return sorted({name for row in identity["rows"] for name in row["id_dis"]})
+
+
 def rate(arm: dict[str, Any] | None) -> str:
     """Return '4.3 % [2.1, 8.0]', or a dash for an arm that has no image."""
     if not arm or not arm.get("n"):
