@@ -31,6 +31,8 @@ demo: $(STAMP) ## Run the pipeline on phantoms, then show the headline table
 	dvc repro
 	@mema table
 
+# Two processes, one thread each: more threads than cores wait for one another.
+test: export OMP_NUM_THREADS := 1
 test: $(STAMP) ## Run the fast tests
 	python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not e2e and not real"
 
