@@ -71,7 +71,7 @@ def medical_relevance(
     """Return for each place, from 0 to 1, how far f_med tells the diseases apart there (Fisher's ratio).
 
     The variance between the classes' means over that within classes, summed over channels, in units of the
-    most telling place.
+    most telling place; 1 everywhere where there is but one disease, and nothing to tell.
     """
     values = torch.from_numpy(f_med.astype(np.float32))
     classes = [values[torch.from_numpy(diseases == label)] for label in np.unique(diseases)]
@@ -79,7 +79,7 @@ def medical_relevance(
     between = torch.stack([len(part) * (part.mean(0) - mean).square() for part in classes]).sum(0)
     within = torch.stack([(part - part.mean(0)).square().sum(0) for part in classes]).sum(0)
     ratio = (between.sum(0) / within.sum(0).clamp(min=1e-8))[None, None]
-    return ratio / ratio.max().clamp(min=1e-8)
+    return ratio / ratio.max() if ratio.max() > 0 else torch.ones_like(ratio)
 
 
 def eigenfaces(

@@ -210,7 +210,8 @@ def prepare(model: MedSemDeID, features: OriginalFeatures) -> MedicalScale:
     relevance = medical_relevance(features.f_med, features.diseases)
     model.scale_f_med(mean, std)
     if model.config.num_eigenfaces:
-        spared = relevance if model.config.med_channels else None
+        tells = model.config.med_channels and len(set(features.diseases.tolist())) > 1
+        spared = relevance if tells else None
         model.key_with(*eigenfaces(features.latents, spared, model.config.num_eigenfaces))
     return MedicalScale(std, relevance)
 

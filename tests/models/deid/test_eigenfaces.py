@@ -69,6 +69,11 @@ def test_relevance_is_fisher_s_ratio_by_hand() -> None:
     assert torch.allclose(medical_relevance(third, np.array([0, 0, 1, 1])), torch.ones(1, 1, 1, 2))
 
 
+def test_one_disease_makes_every_place_count_alike() -> None:
+    f_med = np.random.default_rng(0).standard_normal((3, 2, 2, 2))
+    assert torch.equal(medical_relevance(f_med, np.zeros(3, int)), torch.ones(1, 1, 2, 2))
+
+
 def test_the_right_password_reverses_exactly_and_a_wrong_one_gives_another_face(
     model: MedSemDeID, latents: np.ndarray
 ) -> None:
