@@ -1,7 +1,6 @@
 """Stage annotations: what the readers said, as votes, and what in their exports is no vote, with reasons."""
 
 import logging
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from models.annotation.opinion import TUMOURS
 from models.annotation.provenance import PROVENANCES, ProposalLog, read_proposals
 from models.diffusion.images import decode
 from models.identity.leakage import wilson_interval
-from tasks import schemas, shards
+from tasks import durable, schemas, shards, stage
 from tasks.params import Annotations, load
 
 STAGE = "annotations"
@@ -152,11 +151,11 @@ def run(
     measured = measure(manifest, readings, proposals, sizes, wanted)
     unusable = [one for reading in readings.values() for one in reading.unusable]
     votes = vote_table(readings)
-    shards.write_json(metrics, measured)
+    durable.write_json(metrics, measured)
     shards.write_table(annotations / "votes.parquet", votes)
     rows = [vars(one) for one in unusable]
     shards.write_table(annotations / "unusable.parquet", pa.Table.from_pylist(rows, schema=schemas.UNUSABLE))
-    shards.write_json(annotations / "readers.json", who_read(manifest))
+    durable.write_json(annotations / "readers.json", who_read(manifest))
     refuse_unusable(unusable, measured["unusable"]["share"], section)
     return votes.num_rows
 
@@ -180,14 +179,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: counts and reasons as JSON")],
 ) -> None:
     """Read what the readers said."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(selected, subset, exports, annotations, metrics, params.annotations)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

@@ -1,7 +1,5 @@
 """Stage assemble: MeMa in three splits that no donor crosses, and MeMa-Seg, from the readers' votes."""
 
-import logging
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +12,7 @@ from models.annotation.adjudication import DISEASE_SPLIT, QUALITY_TIE, TOO_FEW_V
 from models.annotation.outlines import Outline, consensus_outlines, outlines_by_image
 from models.annotation.reader_report import ratings, reader_report
 from models.annotation.splits import Split, split_by_donor
-from tasks import schemas, shards
+from tasks import durable, schemas, shards, stage
 from tasks.mema import World, mema_parts, read_world
 from tasks.params import Assemble, load
 
@@ -105,8 +103,8 @@ def run(
     drawn = outlines_by_image(world.votes, [world.plan[row]["image_id"] for row in lesions])
     masks = consensus_outlines(drawn, len(world.readers), section.mask_consensus)
     chosen, seg = draw_seg(lesions, parts, world, masks, section)
-    shards.write_json(readers, measure_readers(world, drawn, section))
-    shards.write_json(metrics, measure(world, split, excluded, seg, section))
+    durable.write_json(readers, measure_readers(world, drawn, section))
+    durable.write_json(metrics, measure(world, split, excluded, seg, section))
     refuse_poor_sets(split, seg, section)
     for name, part in parts.items():
         shards.write_parts(mema_parts(selected, world, part, name, masks), mema / name)
@@ -170,14 +168,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: counts as JSON")],
 ) -> None:
     """Assemble MeMa and MeMa-Seg."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load(Path("params.yaml")).assemble
     with shards.timing(STAGE) as record:
         record.images = run(selected, annotations, mema, mema_seg, readers, metrics, section)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

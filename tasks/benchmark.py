@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from models.diffusion.images import decode, encode_png
-from tasks import evaluate_identity, evaluate_medical, evaluate_utility, shards
+from tasks import durable, evaluate_identity, evaluate_medical, evaluate_utility, shards
 from tasks.deidentify import DEIDENTIFIED, validation_images
 from tasks.judged_images import batches
 from tasks.params import Params
@@ -84,7 +84,7 @@ def write_method(findings: Findings, name: str, rows: pa.Table, out: Path) -> Pa
         schema=DEIDENTIFIED,
     )  # fmt: skip
     shards.write_shards(table, out / name, shard_rows=64)
-    shards.write_json(out / name / "method.json", {"use": "folder", "options": {}, "told_disease": False})
+    durable.write_json(out / name / "method.json", {"use": "folder", "options": {}, "told_disease": False})
     return out / name
 
 
@@ -144,7 +144,7 @@ def run(
     for line in lines:
         say(line)
     found = rows_of(write_method(findings, name, rows, out), params, data)
-    shards.write_json(out / f"{name}.json", {"profile": params.profile, "rows": found})
+    durable.write_json(out / f"{name}.json", {"profile": params.profile, "rows": found})
     for table, row in found.items():
         say(f"\n{TABLES[table]}, profile {params.profile} ({table})")
         _say_table([*built_in(data / "metrics" / f"{table}.json"), row], say)

@@ -1,6 +1,6 @@
-"""What a person does by hand: `mema doctor`, `status`, `table`, `fetch`, `benchmark`, `deid`, `restore` and others."""
+"""What a person does by hand: `mema doctor`, `status`, `table`, `push`, `pull`, `benchmark`, `deid` and others."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -153,6 +153,31 @@ def fetch() -> None:
     fetch_folder(p.prelabel.hub, p.prelabel.sam)
     fetch_folder(p.train_judges.hub, p.train_judges.dinov2)
     typer.echo(f"{p.generator.path} and {p.generator.ip_adapter} are in place")
+
+
+@app.command()
+def push() -> None:
+    """Send results to the remotes, patients' first; fails before anything leaves unless both are set up."""
+    from tasks import remotes
+
+    _or_exit(lambda: remotes.push(typer.echo))
+
+
+@app.command()
+def pull(stage: Annotated[str, typer.Argument(help="a stage; without it everything")] = "") -> None:
+    """Fetch what a stage and those before it made, as this commit names it; `dvc repro` then finds it."""
+    from tasks import remotes
+
+    _or_exit(lambda: remotes.pull(stage or None, typer.echo))
+
+
+def _or_exit(act: Callable[[], None]) -> None:
+    """Act; what a person can mend is one line and no traceback."""
+    try:
+        act()
+    except (RuntimeError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
 
 
 def _took(timing: dict[str, float]) -> str:

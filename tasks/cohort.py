@@ -1,10 +1,8 @@
 """Stage cohort: the phantom profile's inputs, a hospital's photos with its table, and public photos."""
 
 import csv
-import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import partial
@@ -18,7 +16,7 @@ from tqdm import tqdm
 
 from models.phantom.cohort import Photo, draw, patients
 from models.phantom.cohort import public as public_photos
-from tasks import shards
+from tasks import parent, shards, stage
 from tasks.params import Cohort, load
 
 STAGE = "cohort"
@@ -69,7 +67,7 @@ def run(hospital: Path, public: Path, section: Cohort) -> int:
         write_records(folder / "records.csv", [visit.record for visit in visits])
 
     # Spawned, not forked: where OpenCV has started threads, its forked copy waits for them forever.
-    with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(WORKERS, get_context("spawn"), parent.end_with, (os.getpid(),)) as pool:
         put(hospital, fill_hospital)
         put(public, lambda folder: draw_all(pool, faces, folder, size, "public"))
     return len(visits) + len(faces)
@@ -80,7 +78,6 @@ def main(
     public: Annotated[Path, typer.Option(help="out: photos/ of public faces")],
 ) -> None:
     """Draw a cohort of phantom patients and public phantoms."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load(Path("params.yaml")).cohort
     if section is None:
         raise ValueError("cohort: params.yaml has no such section; only profiles/phantom.yaml draws a cohort")
@@ -89,7 +86,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

@@ -2,9 +2,8 @@
 
 import importlib
 import importlib.util
-import logging
-import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +14,12 @@ import typer
 import models.deid
 from models.deid import baselines
 from models.deid.baselines import Method, checked, load_method
+from models.diffusion.generator import generator_folder
 from models.diffusion.images import PngWriter, decode
-from tasks import shards
+from tasks import durable, shards, stage
 from tasks.benchmark_params import Deidentify, MethodSpec
-from tasks.params import Generator, load
-from tasks.sample import WEIGHTS
+from tasks.donors import WEIGHTS, GeneratorFiles
+from tasks.params import load
 
 STAGE = "deidentify"
 MODELS = Path(next(iter(models.deid.__path__))).parent
@@ -30,6 +30,7 @@ SIMPLE = {
     "identity": baselines.Identity, "gaussian_blur": baselines.GaussianBlur, "pixelation": baselines.Pixelation,
     "eye_bar": baselines.EyeBar,
 }  # fmt: skip
+NOWHERE = Path("/nonexistent")  # what a method does not need
 WRONG = 1  # marks the draw of wrong passwords
 DEIDENTIFIED = pa.schema(
     [
@@ -57,23 +58,33 @@ def validation_images(mema: Path, mema_seg: Path) -> pa.Table:
     return table.take(sorted(first.values())).combine_chunks()
 
 
+@dataclass(frozen=True)
 class Loader:
     """Turns a method's specification into the method, and says which files it depends on."""
 
-    def __init__(self, generator: Generator, precision: str, mema: Path, lora: Path, deid: Path) -> None:
-        self._generator, self._precision = generator, precision
-        self._mema, self._lora, self._deid = mema, lora, deid
+    generator: GeneratorFiles
+    faces: Path  # the training split, which k-same averages
+    deid: Path
+
+    def reduced(self, spec: MethodSpec) -> "Loader":
+        """Return the loader with no other paths than the method needs, since workers may have to fetch them."""
+        files = GeneratorFiles(NOWHERE, None, None, self.generator.precision)
+        return Loader(
+            self.generator if spec.use == "inpainting" else files,
+            self.faces if spec.use == "k_same_mean" else NOWHERE,
+            self.deid if spec.use == "medsem" else NOWHERE,
+        )
 
     def sources(self, spec: MethodSpec) -> list[Path]:
         """Return the files and folders that decide what the method makes, beside CODE."""
         if spec.use in SIMPLE:
             return []
         if spec.use == "k_same_mean":
-            return [self._mema / "train"]
+            return [self.faces]
         if spec.use == "inpainting":
-            return [Path(self._generator.path), self._lora / WEIGHTS, *INPAINTING_CODE]
+            return [self.generator.folder, *filter(None, [self.generator.lora]), *INPAINTING_CODE]
         if spec.use == "medsem":
-            return [self._deid, *MEDSEM_CODE]
+            return [self.deid, *MEDSEM_CODE]
         found = importlib.util.find_spec(spec.use.rpartition(".")[0]) if "." in spec.use else None
         return [Path(found.origin)] if found and found.origin else []
 
@@ -84,7 +95,7 @@ class Loader:
             if spec.use in SIMPLE:
                 return SIMPLE[spec.use](**options)
             if spec.use == "k_same_mean":
-                faces = shards.read_table(self._mema / "train", columns=["image"])["image"].to_pylist()
+                faces = shards.read_table(self.faces, columns=["image"])["image"].to_pylist()
                 return baselines.KSameMean(np.stack([decode(data) for data in faces]), **options)
             if spec.use == "inpainting":
                 return self._inpainting(options)
@@ -99,30 +110,38 @@ class Loader:
 
     def _inpainting(self, options: dict[str, Any]) -> Any:
         from models.deid.inpainting import Inpainting, InpaintingSettings
-        from models.diffusion.generator import generator_folder, load_generator
 
-        settings = InpaintingSettings(**options)
-        folder = generator_folder(self._generator.path)
-        return Inpainting(load_generator(folder, lora=self._lora, precision=self._precision), settings)
+        return Inpainting(self.generator.load(), InpaintingSettings(**options))
 
     def _medsem(self) -> Method:
         from models.deid.deidentifier import load_deidentifier
         from models.deid.medsem import MedSem
 
-        return MedSem(load_deidentifier(self._deid))
+        return MedSem(load_deidentifier(self.deid))
 
 
-class Worker:
-    """Applies one method to parts of the validation images; it is loaded when first needed."""
+@dataclass(frozen=True)
+class Applying:
+    """Work: validation images to what one method makes of them."""
 
-    def __init__(self, name: str, spec: MethodSpec, loader: Loader, section: Deidentify) -> None:
-        self._name, self._spec, self._loader, self._section = name, spec, loader, section
-        self._method: Method | None = None
+    name: str
+    spec: MethodSpec
+    loader: Loader
+    section: Deidentify
+
+    def load(self) -> "Applier":
+        """Load the method."""
+        return Applier(self.loader.load(self.spec), self.name, self.section)
+
+
+class Applier:
+    """Applies one method to parts of the validation images."""
+
+    def __init__(self, method: Method, name: str, section: Deidentify) -> None:
+        self._method, self._name, self._section = method, name, section
 
     def __call__(self, part: pa.Table) -> pa.Table:
         """Return the part as DEIDENTIFIED."""
-        if self._method is None:
-            self._method = self._loader.load(self._spec)
         made: dict[str, list[bytes | None]] = {"image": [], "recovered": [], "wrong": []}
         size = self._section.batch_size
         with PngWriter() as writer:
@@ -171,15 +190,15 @@ def run(mema: Path, mema_seg: Path, out: Path, section: Deidentify, loader: Load
     for name, spec in section.methods.items():
         values = section.model_dump(exclude={"methods"}) | spec.model_dump()
         inputs = (mema / "val", mema_seg / "val", *CODE, *loader.sources(spec))
-        fingerprint = shards.fingerprint(*inputs, **values)
+        fingerprint = durable.fingerprint(*inputs, **values)
         folder = shards.compute_shards(
-            rows, Worker(name, spec, loader, section), shard_rows=section.shard_rows, stage=f"{STAGE}-{name}",
-            fingerprint=fingerprint, desc=name,
+            rows, Applying(name, spec, loader.reduced(spec), section), shard_rows=section.shard_rows,
+            stage=f"{STAGE}-{name}", fingerprint=fingerprint, desc=name,
         )  # fmt: skip
         made[name] = (folder, fingerprint)
     for name, (folder, _) in made.items():
         shards.publish(folder, out / name)
-        shards.write_json(out / name / "method.json", describe(section.methods[name]))
+        durable.write_json(out / name / "method.json", describe(section.methods[name]))
     for name, (_, fingerprint) in made.items():
         shards.clear_scratch(f"{STAGE}-{name}", fingerprint)
     return rows.num_rows * len(made)
@@ -193,15 +212,13 @@ def main(
     out: Annotated[Path, typer.Option(help="out: a folder of shards per method")],
 ) -> None:
     """Apply every method to the validation images."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
-        loader = Loader(params.generator, params.sample.precision, mema, lora, deid)
+        folder = generator_folder(params.generator.path)
+        generator = GeneratorFiles(folder, None, lora / WEIGHTS, params.sample.precision)
+        loader = Loader(generator, mema / "train", deid)
         record.images = run(mema, mema_seg, out, params.deidentify, loader)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

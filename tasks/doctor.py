@@ -1,4 +1,7 @@
-"""Checks of the machine and the checkout; each one that fails says what to do."""
+"""Checks of the machine and the checkout; each one that fails says what to do.
+
+What the machine reaches over a network is checked by `tasks.doctor_services`.
+"""
 
 import os
 import re
@@ -6,25 +9,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from tasks import dvc, params
+from tasks import doctor_services, dvc, params
+from tasks.findings import Finding
 
-DISK_GB = 5
+DISK_GB = 5  # the environment, and what is small in every profile
 MEMORY_GB = 6
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check; an empty remedy means that all is well."""
-
-    what: str
-    found: str
-    remedy: str = ""
-    fatal: bool = True
+BYTES_PER_PIXEL = 1.63  # of a PNG, measured on the phantoms' data/samples
+EMBEDDING_BYTES = 2 * 256 * 64 * 64  # SAM's, fp16, where images are as large as SAM's own
+COPIES = 2  # the workspace and DVC's cache
 
 
 def examine() -> Iterator[Finding]:
@@ -75,24 +71,56 @@ def _opencv(what: str) -> Finding:
 def _torch(what: str) -> Finding:
     import torch
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     threads, cores = torch.get_num_threads(), os.cpu_count() or 1
     return Finding(
-        what, f"{torch.__version__}, {threads} threads on {cores} cores, {device}",
+        what, f"{torch.__version__}, {threads} threads on {cores} cores",
         "unset OMP_NUM_THREADS, or set it to the number of cores" if threads > cores else "", fatal=False,
     )  # fmt: skip
 
 
+def _gpu(what: str) -> Finding:
+    import torch
+
+    devices = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
+    if devices:
+        cards = ", ".join(f"{device.name} {device.total_memory / 1e9:.0f} GB" for device in devices)
+        return Finding(what, f"{cards}; CUDA {torch.version.cuda}")
+    if Path("/proc/driver/nvidia/gpus").is_dir():
+        build = f"PyTorch for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build of PyTorch"
+        remedy = "install the build for this driver (nvidia-smi names its CUDA): pytorch.org/get-started"
+        return Finding(what, f"a card is there, {build} does not see it", remedy)
+    phantom = params.load().profile == "phantom"
+    remedy = "" if phantom else "sample and the trainings take weeks without one (docs/operating.md, Sizes)"
+    return Finding(what, "none; phantoms need none" if phantom else "none", remedy, fatal=False)
+
+
+def needed_disk_gb(p: params.Params) -> float:
+    """Return what the outputs take, DVC's cache included, inputs not: pictures as PNG, and SAM's embeddings."""
+    plan, wanted = p.plan_sampling, p.select.num_images
+    planned = plan.num_images * plan.over_generation + plan.num_direct + plan.num_random
+    pictures = 2 * planned + 2 * wanted  # samples and screened; selected and MeMa
+    embedded = wanted * p.prelabel.outline_share if p.profile != "phantom" else 0
+    picture_bytes = p.ingest_patients.image_size_px**2 * BYTES_PER_PIXEL
+    return DISK_GB + COPIES * (pictures * picture_bytes + embedded * EMBEDDING_BYTES) / 1e9
+
+
+def needed_memory_gb(p: params.Params) -> float:
+    """Return what the largest stage takes: train_deid holds MeMa's training split as pixels."""
+    return MEMORY_GB + p.select.num_images * p.train_deid.image_size_px**2 * 3 / 1e9
+
+
 def _disk(what: str) -> Finding:
-    free = shutil.disk_usage(".").free / 1e9
-    return Finding(what, f"{free:.0f} GB free", "" if free >= DISK_GB else f"free {DISK_GB} GB here")
+    p = params.load()
+    free, needed = shutil.disk_usage(".").free / 1e9, needed_disk_gb(p)
+    there = f"{free:.0f} GB free; profile {p.profile} needs {needed:.0f} GB and twice its inputs"
+    return Finding(what, there, "" if free >= needed else f"free {needed - free:.0f} GB here")
 
 
 def _memory(what: str) -> Finding:
     import psutil
 
-    free = psutil.virtual_memory().available / 1e9
-    remedy = "" if free >= MEMORY_GB else f"end other programs: the demo peaks below {MEMORY_GB} GB"
+    free, needed = psutil.virtual_memory().available / 1e9, needed_memory_gb(params.load())
+    remedy = "" if free >= needed else f"end other programs: the largest stage peaks below {needed:.0f} GB"
     return Finding(what, f"{free:.0f} GB available", remedy, fatal=False)
 
 
@@ -102,8 +130,10 @@ def _parameters(what: str) -> Finding:
 
 def _checkpoints(what: str) -> Finding:
     p = params.load()
-    needed = [p.generator.path, p.generator.ip_adapter, p.attributes.deepface_home]
-    missing = [path for path in (*needed, *p.screen_identity.recognisers.values()) if not Path(path).exists()]
+    needed = [p.generator.path, p.generator.ip_adapter, p.attributes.deepface_home, p.prelabel.sam]
+    needed += [p.train_judges.dinov2, p.train_deid.loss_recogniser, p.evaluate_ablation.recogniser]
+    needed += [*p.screen_identity.recognisers.values(), *p.evaluate_identity.recognisers.values()]
+    missing = sorted({path for path in needed if not Path(path).exists()})
     if missing:
         phantom = "git checkout -- data/phantom/twins"
         return Finding(
@@ -139,6 +169,29 @@ def _assets(what: str) -> Finding:
     return Finding(what, found, remedy, fatal=False)
 
 
+def _environment(what: str) -> Finding:
+    from tasks import logs
+    from tasks.engine import number_of
+    from tasks.launch import num_processes
+
+    workers, gpus = int(number_of("MEMA_WORKERS", 0)), number_of("MEMA_NUM_GPUS", 0)
+    processes, cores = num_processes(os.environ) or 1, os.cpu_count() or 1
+    form = "json" if logs.wants_json() else "text"
+    found = (
+        f"{workers or 'no'} workers, {processes} training processes, {gpus:g} GPUs an actor, logs in {form}"
+    )
+    if os.environ.get("RAY_ADDRESS"):
+        return Finding(what, found)
+    if gpus:
+        return Finding(what, found, "MEMA_NUM_GPUS is for Ray: set RAY_ADDRESS, or unset it", fatal=False)
+    many = [
+        name for name, number in (("MEMA_WORKERS", workers), ("MEMA_PROCESSES", processes)) if number > cores
+    ]
+    return Finding(
+        what, found, f"lower {' and '.join(many)} to {cores}, the cores" if many else "", fatal=False
+    )
+
+
 def _dvc(what: str) -> Finding:
     stale = dvc.status()
     return Finding(what, f"{len(stale)} stages to run" if stale else "everything is up to date")
@@ -159,6 +212,7 @@ CHECKS: dict[str, Callable[[str], Finding]] = {
     "packages": _packages,
     "OpenCV": _opencv,
     "PyTorch": _torch,
+    "GPU": _gpu,
     "disk": _disk,
     "memory": _memory,
     "git": _checkout,
@@ -166,5 +220,7 @@ CHECKS: dict[str, Callable[[str], Finding]] = {
     "checkpoints": _checkpoints,
     "inputs": _inputs,
     "MEMA_ASSETS": _assets,
+    "environment": _environment,
+    **doctor_services.CHECKS,
     "DVC": _dvc,
 }

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import sys
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -26,14 +25,15 @@ from models.metrics.identity_distance import identity_distance, mean_over_patien
 from models.metrics.image_quality import psnr
 from models.metrics.recall import top1
 from models.metrics.sign_classifier import load_sign_classifier
-from tasks import shards
+from tasks import durable, shards, stage
 from tasks.deidentify import passwords
-from tasks.evaluation import BATCH, read_originals
+from tasks.evaluation import read_originals
 from tasks.params import Params, TrainDeid, load
 from tasks.train_deid import build, load_judges, training_images
 from tasks.train_medical_encoder import forget_scratch, tune
 
 STAGE = "evaluate_ablation"
+BATCH = 64  # validation images at once
 MODELS = Path(next(iter(models.deid.__path__))).parent
 CODE = (MODELS / "deid", MODELS / "metrics", MODELS / "diffusion", Path(__file__))
 
@@ -76,7 +76,7 @@ class Laboratory:
         values = {name: getattr(params, name).model_dump() for name in sections}
         values["steps"] = section.steps
         values["evaluation"] = section.model_dump(include={"bootstrap", "seed"})
-        self.scratch = shards.SCRATCH / f"{STAGE}-{shards.fingerprint(*inputs, **values)}"
+        self.scratch = shards.SCRATCH / f"{STAGE}-{durable.fingerprint(*inputs, **values)}"
         self._loaded: dict[str, Judges] = {}
 
     def measured(self, arm: Arm) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Laboratory:
         done = self.scratch / f"{arm.name}.json"
         if not done.exists():
             checkpoint = self.scratch / f"{arm.name}.pt"
-            shards.write_json(done, self._measure(self._train(arm, checkpoint)))
+            durable.write_json(done, self._measure(self._train(arm, checkpoint)))
             checkpoint.unlink(missing_ok=True)
         return json.loads(done.read_text())
 
@@ -207,8 +207,8 @@ def run(
         found[arm] = laboratory.measured(arm)
     made = document(plan, found, params)
     title = f"Fig. 8 on {params.profile} data, {section.steps} steps an arm"
-    shards.write_bytes(plot, plot_sweeps(made["sweeps"], title))
-    shards.write_json(metrics, made)
+    durable.write_bytes(plot, plot_sweeps(made["sweeps"], title))
+    durable.write_json(metrics, made)
     for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
         shutil.rmtree(folder)
     forget_scratch()
@@ -224,14 +224,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: Tables 9 and 10 and Fig. 8 as JSON")],
 ) -> None:
     """Train and measure the arms of the ablation."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(mema, public_faces, medical_encoder, judge, plot, metrics, params)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

@@ -10,7 +10,6 @@ No stage: its input is what people say of photographs that only a hospital has. 
 
 import csv
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from models.metrics.clinical import Diagnosis, clinical_rows, decisions
-from tasks import shards
+from tasks import durable, stage
 from tasks.benchmark_params import EvaluateClinical
 from tasks.params import load
 
@@ -97,7 +96,9 @@ def run(files: list[Path], metrics: Path, section: EvaluateClinical, data: str) 
         )
     rows = clinical_rows(decided, section.diseases, num_resamples=section.bootstrap, seed=section.seed)
     note = "Cohen's kappa of the readers' majority on original and de-identified images, each disease against the rest"
-    shards.write_json(metrics, {"data": data, "num_readers": section.num_readers, "rows": rows, "note": note})
+    durable.write_json(
+        metrics, {"data": data, "num_readers": section.num_readers, "rows": rows, "note": note}
+    )
 
 
 def main(
@@ -112,7 +113,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

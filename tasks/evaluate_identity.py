@@ -5,9 +5,7 @@ face that was injected. The ID photo of Table 6 is that public face; it was take
 image was generated, so its match rate is far below 1 even for images that nobody changed.
 """
 
-import logging
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,13 +15,14 @@ import pyarrow as pa
 import typer
 
 from models.diffusion.generator import file_sha256
-from models.identity.recogniser import Recogniser, load_recogniser
+from models.identity.recogniser import load_recogniser
 from models.identity.search import cosines
 from models.metrics.identity_distance import identity_distance, match_rate, mean_over_patients
 from models.metrics.verification import Pairs, draw_pairs, verification_accuracy
-from tasks import shards
+from tasks import durable, shards, stage
 from tasks.benchmark_params import EvaluateIdentity
-from tasks.evaluation import Originals, Values, describe_row, measure_images, methods_of, read_originals
+from tasks.evaluation import Originals, describe_row, measure_images, methods_of, read_originals
+from tasks.measuring import Recognised, Values
 from tasks.params import load
 
 STAGE = "evaluate_identity"
@@ -87,7 +86,7 @@ class World:
     """What every method is compared with: embeddings of originals and gallery, and the pairs."""
 
     originals: Originals
-    recognisers: dict[str, Recogniser]
+    recognisers: dict[str, Path]
     embeddings: Values
     gallery: Values
     gallery_people: list[str]
@@ -98,33 +97,38 @@ class World:
 def read_world(mema: Path, public_faces: Path, section: EvaluateIdentity) -> World:
     """Embed the originals and the gallery, each image decoded once for all recognisers."""
     originals = read_originals(mema)
-    recognisers = {name: load_recogniser(path) for name, path in section.recognisers.items()}
+    recognisers = {name: Path(path) for name, path in section.recognisers.items()}
     people = shards.read_table(public_faces, columns=["image_id"])["image_id"].to_pylist()
     if not section.other_public_faces:
         people = [person for person in people if person in set(originals.people)]
-
-    def embed(images: np.ndarray) -> Values:
-        return {name: recogniser.embed(images) for name, recogniser in recognisers.items()}
 
     pairs = draw_pairs(originals.people, seed=section.seed, num_folds=section.num_folds)
     return World(
         originals,
         recognisers,
-        measure_images(originals.folder, originals.image_ids, embed, "originals"),
-        measure_images(public_faces, people, embed, "gallery"),
+        _embed(originals.folder, originals.image_ids, recognisers, "originals"),
+        _embed(public_faces, people, recognisers, "gallery"),
         people,
         pairs,
         section,
     )
 
 
+def _embed(folder: Path, image_ids: Sequence[str], recognisers: Mapping[str, Path], desc: str) -> Values:
+    return measure_images(
+        folder,
+        image_ids,
+        Recognised(recognisers),
+        networks=list(recognisers.values()),
+        stage=STAGE,
+        desc=desc,
+    )
+
+
 def identity_row(folder: Path, world: World) -> dict[str, Any]:
     """Return one method's row: id_dis, verification_accuracy, match_rate and match_rate_originals by recogniser."""
 
-    def embed(images: np.ndarray) -> Values:
-        return {name: recogniser.embed(images) for name, recogniser in world.recognisers.items()}
-
-    made = measure_images(folder, world.originals.image_ids, embed, folder.name)
+    made = _embed(folder, world.originals.image_ids, world.recognisers, folder.name)
     row: dict[str, Any] = describe_row(folder)
     for column in ("id_dis", "verification_accuracy", "match_rate", "match_rate_originals"):
         row[column] = {name: _measured(column, name, made[name], world) for name in world.recognisers}
@@ -185,7 +189,7 @@ def run(
     world = read_world(mema, public_faces, section)
     rows = [identity_row(deidentified / name, world) for name in methods_of(deidentified)]
     document = {"profile": profile, "rows": rows, "held_out": held_out, "notes": notes(world)}
-    shards.write_json(metrics, document)
+    durable.write_json(metrics, document)
     return len(originals.image_ids) * len(rows)
 
 
@@ -196,7 +200,6 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: Tables 5 and 6 as JSON")],
 ) -> None:
     """Measure how far every method hides who it is."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(
@@ -206,7 +209,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

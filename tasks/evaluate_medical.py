@@ -1,7 +1,5 @@
 """Stage evaluate_medical: what each method leaves of the signs and the tumours (Table 3)."""
 
-import logging
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +14,7 @@ from models.metrics.lesion_segmenter import LesionSegmenter, dice_and_jaccard, l
 from models.metrics.recall import top1
 from models.metrics.sign_classifier import SignClassifier, load_sign_classifier
 from models.segmentation.masks import decode_mask
-from tasks import shards
+from tasks import durable, shards, stage
 from tasks.benchmark_params import EvaluateMedical
 from tasks.judged_images import batches, check_complete
 from tasks.params import load
@@ -138,7 +136,7 @@ def run(
     """Write Table 3; return the number of rows."""
     folders = method_folders(deidentified)
     rows = evaluate(Judges(judges, mema, mema_seg, section), mema, mema_seg, folders)
-    shards.write_json(metrics, {"profile": profile, "rows": rows})
+    durable.write_json(metrics, {"profile": profile, "rows": rows})
     return len(rows)
 
 
@@ -150,7 +148,6 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: Table 3 as JSON")],
 ) -> None:
     """Measure the medical utility of every method."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(
@@ -159,7 +156,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

@@ -1,8 +1,6 @@
 """Stage evaluate_reversibility: what comes back with the right password, and with a wrong one (Table 8)."""
 
-import logging
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,26 +9,59 @@ import numpy as np
 import typer
 
 from models.conditions import DISEASES
-from models.identity.recogniser import Recogniser, load_recogniser
+from models.identity.recogniser import load_recogniser
 from models.metrics.identity_distance import identity_distance, mean_over_patients
-from models.metrics.image_quality import Perceptual, load_perceptual, psnr
+from models.metrics.image_quality import load_perceptual, psnr
 from models.metrics.recall import top1
-from models.metrics.sign_classifier import SignClassifier, load_sign_classifier
-from tasks import shards
+from models.metrics.sign_classifier import load_sign_classifier
+from tasks import durable, shards, stage
 from tasks.benchmark_params import EvaluateReversibility
 from tasks.evaluation import (
     Originals,
-    Values,
     describe_row,
     has_recovered,
     measure_pairs,
     methods_of,
     read_originals,
 )
+from tasks.measuring import Values
 from tasks.params import load
 
 STAGE = "evaluate_reversibility"
 COLUMNS = ("recovered", "wrong")
+
+
+@dataclass(frozen=True)
+class Returned:
+    """Measure: how far what came back is from its original, and which disease the judge sees in it."""
+
+    recognisers: Mapping[str, Path]
+    squeezenet: Path | None
+    twin: Path | None
+    classifier: Path
+
+    def load(self) -> Callable[..., Values]:
+        """Load the networks."""
+        recognisers = {name: load_recogniser(path) for name, path in self.recognisers.items()}
+        perceptual = load_perceptual(self.squeezenet, self.twin)
+        judge = load_sign_classifier(self.classifier)
+
+        def measure(originals: Sequence[np.ndarray], made: Sequence[np.ndarray]) -> Values:
+            before, after = np.stack(originals), np.stack(made)
+            found = {
+                f"id_dis.{name}": identity_distance(recogniser.embed(before), recogniser.embed(after))
+                for name, recogniser in recognisers.items()
+            }
+            found |= {"psnr": psnr(before, after), "lpips": perceptual.distance(before, after)}
+            return found | {"disease": judge.predict(after).argmax(1)}
+
+        return measure
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that decide about the answers."""
+        others = (self.squeezenet, self.twin, self.classifier)
+        return [*self.recognisers.values(), *(path for path in others if path)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,42 +69,31 @@ class World:
     """What judges the images that come back."""
 
     originals: Originals
-    recognisers: dict[str, Recogniser]
-    perceptual: Perceptual
-    judge: SignClassifier
+    returned: Returned
+    perceptual: str
     section: EvaluateReversibility
 
 
 def read_world(
     mema: Path, classifier: Path, recognisers: Mapping[str, str], section: EvaluateReversibility
 ) -> World:
-    """Load the networks."""
-    squeezenet, twin = Path(section.squeezenet), Path(section.classifier)
-    return World(
-        read_originals(mema),
-        {name: load_recogniser(path) for name, path in recognisers.items()},
-        load_perceptual(squeezenet if section.squeezenet else None, twin if section.classifier else None),
-        load_sign_classifier(classifier),
-        section,
-    )
+    """Find the originals and the networks; raises ValueError where LPIPS has no trunk."""
+    squeezenet, twin = (Path(path) if path else None for path in (section.squeezenet, section.classifier))
+    paths = {name: Path(path) for name, path in recognisers.items()}
+    perceptual = load_perceptual(squeezenet, twin).name
+    return World(read_originals(mema), Returned(paths, squeezenet, twin, classifier), perceptual, section)
 
 
 def reversibility_row(folder: Path, column: str, world: World) -> dict[str, Any]:
     """Return one method's row for `column` (recovered or wrong): id_dis by recogniser, psnr, lpips, med_class."""
-
-    def measure(originals: np.ndarray, images: np.ndarray) -> Values:
-        found = {
-            f"id_dis.{name}": identity_distance(recogniser.embed(originals), recogniser.embed(images))
-            for name, recogniser in world.recognisers.items()
-        }
-        found |= {"psnr": psnr(originals, images), "lpips": world.perceptual.distance(originals, images)}
-        return found | {"disease": world.judge.predict(images).argmax(1)}
-
-    found = measure_pairs(world.originals, folder, measure, f"{folder.name}, {column}", column)
+    found = measure_pairs(
+        world.originals, folder, world.returned, networks=world.returned.files, stage=STAGE,
+        desc=f"{folder.name}, {column}", column=column,
+    )  # fmt: skip
     row: dict[str, Any] = describe_row(folder) | {"image": column}
-    row["id_dis"] = {name: _mean(found[f"id_dis.{name}"], world) for name in world.recognisers}
+    row["id_dis"] = {name: _mean(found[f"id_dis.{name}"], world) for name in world.returned.recognisers}
     row["psnr"] = _mean(found["psnr"], world)
-    row["lpips"] = _mean(found["lpips"], world) | {"stand_in": world.perceptual.name}
+    row["lpips"] = _mean(found["lpips"], world) | {"stand_in": world.perceptual}
     return row | med_class(found["disease"], world)
 
 
@@ -114,12 +134,12 @@ def run(
         "irreversible": [name for name in names if name not in reversible],
         "notes": {
             "psnr": "dB, mean over images, 100 for equal images",
-            "lpips": world.perceptual.name,
+            "lpips": world.perceptual,
             "med_class": "mean recall over the diseases by the judge of Table 3",
             "ci95": "bootstrap over donors; med_class: bootstrap within diseases; med_class_micro: Wilson",
         },
     }
-    shards.write_json(metrics, document)
+    durable.write_json(metrics, document)
     return len(world.originals.image_ids) * len(rows)
 
 
@@ -130,7 +150,6 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: Table 8 as JSON")],
 ) -> None:
     """Compare what comes back with the originals."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(
@@ -140,7 +159,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

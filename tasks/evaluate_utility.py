@@ -1,7 +1,5 @@
 """Stage evaluate_utility: how far landmarks and gaze move (Table 7)."""
 
-import logging
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +11,10 @@ import typer
 from models.metrics.gaze import Gaze, gaze_error
 from models.metrics.identity_distance import mean_over_patients, unavailable
 from models.metrics.landmarks import PARTS, landmark_error, load_landmarks
-from tasks import shards
+from tasks import durable, shards, stage
 from tasks.benchmark_params import EvaluateUtility
-from tasks.evaluation import Originals, Values, describe_row, measure_images, methods_of, read_originals
+from tasks.evaluation import Originals, describe_row, measure_images, methods_of, read_originals
+from tasks.measuring import Values
 from tasks.params import load
 
 STAGE = "evaluate_utility"
@@ -25,55 +24,80 @@ NOT_NAMED = "no gaze network named in evaluate_utility.gaze and head_pose"
 Network = Callable[[np.ndarray], np.ndarray]
 
 
+@dataclass(frozen=True)
+class Looking:
+    """Measure: landmarks and gaze, where their networks are there; no predictor means the packaged one."""
+
+    landmarks: bool
+    predictor: Path | None
+    gaze: Path | None
+    head_pose: Path | None
+
+    def load(self) -> Callable[..., Values]:
+        """Load the networks."""
+        networks: dict[str, Network] = {}
+        if self.landmarks:
+            networks["landmark"] = load_landmarks(str(self.predictor or ""))
+        if self.gaze and self.head_pose:
+            networks["gaze"] = Gaze(self.gaze, self.head_pose)
+        return lambda images: {name: network(np.stack(images)) for name, network in networks.items()}
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that decide about the answers."""
+        return [path for path in (self.predictor, self.gaze, self.head_pose) if path]
+
+
 @dataclass(frozen=True, eq=False)
 class World:
     """The networks, what they say of the originals, and why one of them is missing."""
 
     originals: Originals
-    networks: dict[str, Network]
+    looking: Looking
     missing: dict[str, str]
     values: Values
     section: EvaluateUtility
 
 
-def load_networks(section: EvaluateUtility, profile: str) -> tuple[dict[str, Network], dict[str, str]]:
+def find_networks(section: EvaluateUtility, profile: str) -> tuple[Looking, dict[str, str]]:
     """Return the networks that can be had, and the reason for each that cannot.
 
     A network that is named and cannot be loaded is an error; the packaged predictor may be absent.
     """
-    networks: dict[str, Network] = {}
     missing: dict[str, str] = {}
     try:
-        networks["landmark"] = load_landmarks(section.predictor)
+        load_landmarks(section.predictor)
     except ValueError as error:
         if section.predictor:
             raise
         missing["landmark"] = str(error)
-    if section.gaze and section.head_pose:
-        networks["gaze"] = Gaze(Path(section.gaze), Path(section.head_pose))
-    else:
+    predictor, gaze, head_pose = (
+        Path(path) if path else None for path in (section.predictor, section.gaze, section.head_pose)
+    )
+    if not (gaze and head_pose):
         missing["gaze"] = DRAWN if profile == "phantom" else NOT_NAMED
-    return networks, missing
+        gaze = head_pose = None
+    return Looking("landmark" not in missing, predictor, gaze, head_pose), missing
 
 
 def read_world(mema: Path, section: EvaluateUtility, profile: str) -> World:
     """Find landmarks and gaze of the originals."""
     originals = read_originals(mema)
-    networks, missing = load_networks(section, profile)
-    values = _values(originals.folder, originals, networks, "originals") if networks else {}
-    return World(originals, networks, missing, values, section)
+    looking, missing = find_networks(section, profile)
+    return World(
+        originals, looking, missing, _values(originals.folder, originals, looking, "originals"), section
+    )
 
 
-def _values(folder: Path, originals: Originals, networks: dict[str, Network], desc: str) -> Values:
-    def measure(images: np.ndarray) -> Values:
-        return {name: network(images) for name, network in networks.items()}
-
-    return measure_images(folder, originals.image_ids, measure, desc)
+def _values(folder: Path, originals: Originals, looking: Looking, desc: str) -> Values:
+    return measure_images(
+        folder, originals.image_ids, looking, networks=looking.files, stage=STAGE, desc=desc
+    )
 
 
 def utility_row(folder: Path, world: World) -> dict[str, Any]:
     """Return one method's row: landmark.{all, eye, mouth, nose} in px, gaze.{pitch, yaw} in degrees."""
-    found = _values(folder, world.originals, world.networks, folder.name) if world.networks else {}
+    found = _values(folder, world.originals, world.looking, folder.name)
     row: dict[str, Any] = describe_row(folder)
     row["landmark"] = {
         part: _mean("landmark", world, lambda a, b, part=part: landmark_error(a, b, part), found)
@@ -112,7 +136,7 @@ def run(mema: Path, deidentified: Path, metrics: Path, section: EvaluateUtility,
     """Write a row per method; return the number of images."""
     world = read_world(mema, section, profile)
     rows = [utility_row(deidentified / name, world) for name in methods_of(deidentified)]
-    shards.write_json(metrics, {"profile": profile, "rows": rows, "notes": notes(world)})
+    durable.write_json(metrics, {"profile": profile, "rows": rows, "notes": notes(world)})
     return len(world.originals.image_ids) * len(rows)
 
 
@@ -122,14 +146,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: Table 7 as JSON")],
 ) -> None:
     """Measure how far every method moves landmarks and gaze."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(mema, deidentified, metrics, params.evaluate_utility, params.profile)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

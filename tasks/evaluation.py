@@ -1,22 +1,18 @@
 """What the evaluate_* stages share: validation images and what methods made of them, streamed and paired by id."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from models.diffusion.images import decode
 from tasks import shards
-
-BATCH = 64
-Values = dict[str, np.ndarray]
-Measure = Callable[[np.ndarray], Values]
-PairMeasure = Callable[[np.ndarray, np.ndarray], Values]
+from tasks.measuring import Measure, Values, measure_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +27,11 @@ class Originals:
     def images(self, image_ids: Sequence[str]) -> np.ndarray:
         """Return some of the images, in the order of the ids."""
         place = {image_id: row for row, image_id in enumerate(self.image_ids)}
-        table = shards.take_rows(self.folder, [place[i] for i in image_ids], columns=["image"])
-        return np.stack([decode(data) for data in table["image"].to_pylist()])
+        return np.stack([decode(data) for data in self.encoded([place[i] for i in image_ids]).to_pylist()])
+
+    def encoded(self, rows: list[int]) -> pa.ChunkedArray:
+        """Return some of the images as they are stored."""
+        return shards.take_rows(self.folder, rows, columns=["image"])["image"]
 
 
 def read_originals(mema: Path) -> Originals:
@@ -68,60 +67,66 @@ def has_recovered(folder: Path) -> bool:
 
 
 def measure_images(
-    folder: Path, image_ids: Sequence[str], measure: Measure, desc: str, column: str = "image"
+    folder: Path,
+    image_ids: Sequence[str],
+    measure: Measure,
+    *,
+    networks: Sequence[Path],
+    stage: str,
+    desc: str,
+    column: str = "image",
 ) -> Values:
     """Return what `measure` says of a folder's images, each decoded once, in the order of `image_ids`.
 
-    Raises ValueError where one of them is missing: a method that leaves images out must not gain by it.
+    `networks` are the files that the measure loads. Raises ValueError where an image is missing: a method that
+    leaves images out must not gain by it.
     """
+    rows = _rows_of(folder, image_ids, column)
 
-    def work(_: Sequence[str], images: np.ndarray) -> Values:
-        return measure(images)
+    def gather(places: list[int]) -> pa.Table:
+        return shards.take_rows(folder, [rows[place] for place in places], [column]).rename_columns(["image"])
 
-    return _measure(folder, image_ids, work, desc, column)
-
-
-def measure_pairs(originals: Originals, folder: Path, measure: PairMeasure, desc: str, column: str) -> Values:
-    """Return what `measure` says of each original and what stands for it in `column`, in the originals' order."""
-
-    def work(image_ids: Sequence[str], images: np.ndarray) -> Values:
-        return measure(originals.images(image_ids), images)
-
-    return _measure(folder, originals.image_ids, work, desc, column)
+    return measure_rows(len(rows), gather, measure, inputs=(folder, *networks), stage=stage, desc=desc)
 
 
-def _measure(
+def measure_pairs(
+    originals: Originals,
     folder: Path,
-    image_ids: Sequence[str],
-    work: Callable[[Sequence[str], np.ndarray], Values],
+    measure: Measure,
+    *,
+    networks: Sequence[Path],
+    stage: str,
     desc: str,
     column: str,
 ) -> Values:
-    place = {image_id: row for row, image_id in enumerate(image_ids)}
-    rows: list[int] = []
-    parts: list[Values] = []
-    with tqdm(total=len(place), desc=desc, unit=" images") as bar:
-        for ids, encoded in _batches(folder, column, place.keys()):
-            parts.append(work(ids, np.stack([decode(data) for data in encoded])))
-            rows += [place[image_id] for image_id in ids]
-            bar.update(len(ids))
-    missing = len(place) - len(set(rows))
-    if missing:
-        raise ValueError(f"{folder}: {missing} of {len(place)} images lack `{column}`; run deidentify again")
-    order = np.argsort(rows)
-    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+    """Return what `measure` says of each original and what stands for it in `column`, in the originals' order."""
+    rows = _rows_of(folder, originals.image_ids, column)
+
+    def gather(places: list[int]) -> pa.Table:
+        made = shards.take_rows(folder, [rows[place] for place in places], [column])
+        return pa.table({"original": originals.encoded(places), "made": made[column]})
+
+    return measure_rows(
+        len(rows), gather, measure, inputs=(folder, originals.folder, *networks), stage=stage, desc=desc,
+        columns=("original", "made"),
+    )  # fmt: skip
 
 
-def _batches(folder: Path, column: str, wanted: Any) -> Iterator[tuple[list[str], list[bytes]]]:
-    """Yield ids and encoded images of the rows that are wanted; each id once."""
-    seen: set[str] = set()
+def _rows_of(folder: Path, image_ids: Sequence[str], column: str) -> list[int]:
+    """Return where in a folder's shards each image is; raises ValueError where one is missing or null."""
+    place: dict[str, int] = {}
+    start = 0
     for file in sorted(folder.glob("*.parquet")):
-        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=["image_id", column]):
-            found = [
-                (image_id, data)
-                for image_id, data in zip(*(batch[c].to_pylist() for c in ("image_id", column)), strict=True)
-                if image_id in wanted and image_id not in seen and data is not None
-            ]
-            seen.update(image_id for image_id, _ in found)
-            if found:
-                yield [image_id for image_id, _ in found], [data for _, data in found]
+        table = pq.ParquetFile(file).read(columns=["image_id", column])
+        for row, (image_id, valid) in enumerate(
+            zip(table["image_id"].to_pylist(), table[column].is_valid().to_pylist(), strict=True), start
+        ):
+            if valid:
+                place.setdefault(image_id, row)
+        start += table.num_rows
+    missing = sum(image_id not in place for image_id in image_ids)
+    if missing:
+        raise ValueError(
+            f"{folder}: {missing} of {len(image_ids)} images lack `{column}`; run deidentify again"
+        )
+    return [place[image_id] for image_id in image_ids]

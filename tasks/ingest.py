@@ -5,7 +5,7 @@ import os
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 import models.photos
+from models.attributes.deepface import estimate
 from models.diffusion.images import encode_png
 from models.photos.alignment import Aligner, load_aligner
 from models.photos.decoding import Limits, decode_photo
@@ -29,7 +30,9 @@ CHECKED = pa.schema(
         ("detail", pa.string()),
     ]
 )
-Estimator = Callable[[list[np.ndarray]], tuple[np.ndarray, list[str]]]
+READ = pa.schema(
+    [("file", pa.string()), ("data", pa.large_binary()), ("reason", pa.string()), ("detail", pa.string())]
+)
 MODELS = Path(next(iter(models.photos.__path__))).parent
 CODE = (MODELS / "photos", MODELS / "records.py", MODELS / "attributes/deepface.py", Path(__file__))
 
@@ -67,32 +70,46 @@ def read_photo(path: Path, max_bytes: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class Examiner:
-    """Turns a slice of file names into checked rows: a face, or the reason why not."""
+class Examination:
+    """Work: photos as read to checked rows, a face or the reason why not; with DeepFace's age and gender."""
 
-    files: dict[str, Path]
     limits: Limits
+    detector: str
+    detector_path: Path | None
+    size_px: int
+    deepface_home: Path | None
+
+    def load(self) -> "Examiner":
+        """Load the detector."""
+        return Examiner(self, load_aligner(self.detector, str(self.detector_path or ""), self.size_px))
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Turns READ rows into CHECKED ones."""
+
+    work: Examination
     align: Aligner
-    estimate: Estimator | None = None
 
     def __call__(self, part: pa.Table) -> pa.Table:
         faces: list[np.ndarray] = []
-        rows = [self._examine(name, faces) for name in part["file"].to_pylist()]
-        if self.estimate and faces:
+        rows = [row if row["reason"] else self._examine(row, faces) for row in part.to_pylist()]
+        if self.work.deepface_home and faces:
             accepted = [row for row in rows if not row["reason"]]
-            for row, age, gender in zip(accepted, *self.estimate(faces), strict=True):
+            for row, age, gender in zip(accepted, *estimate(faces, self.work.deepface_home), strict=True):
                 row["age"], row["gender"] = float(age), gender
-        return pa.Table.from_pylist(rows, schema=CHECKED)
+        checked = [{name: row.get(name) for name in CHECKED.names} for row in rows]
+        return pa.Table.from_pylist(checked, schema=CHECKED)
 
-    def _examine(self, name: str, faces: list[np.ndarray]) -> dict:
+    def _examine(self, row: dict, faces: list[np.ndarray]) -> dict:
         try:
-            rgb, flags = decode_photo(read_photo(self.files[name], self.limits.max_bytes), self.limits)
+            rgb, flags = decode_photo(row["data"], self.work.limits)
             aligned = self.align(rgb)
         except Rejection as rejection:
-            return {"file": name, "reason": rejection.reason, "detail": rejection.detail}
+            return {"file": row["file"], "reason": rejection.reason, "detail": rejection.detail}
         faces.append(aligned.image)
         return {
-            "file": name,
+            "file": row["file"],
             "image_id": schemas.image_id(aligned.image),
             "image": encode_png(aligned.image),
             "flags": flags + aligned.flags,
@@ -102,24 +119,42 @@ class Examiner:
         }
 
 
+def read_photos(part: pa.Table, files: dict[str, Path], max_bytes: int) -> pa.Table:
+    """Return the named files' bytes as READ, or the reasons why they cannot be read."""
+    rows = []
+    for name in part["file"].to_pylist():
+        try:
+            rows.append(
+                {"file": name, "data": read_photo(files[name], max_bytes), "reason": "", "detail": ""}
+            )
+        except Rejection as rejection:
+            rows.append({"file": name, "reason": rejection.reason, "detail": rejection.detail})
+    return pa.Table.from_pylist(rows, schema=READ)
+
+
 def examine(
     names: list[str],
     files: dict[str, Path],
     section: Ingest,
     stage: str,
     fingerprint: str,
-    estimate: Estimator | None,
+    deepface_home: Path | None,
 ) -> Path:
-    """Check and align the named photos shard by shard; return the scratch folder of CHECKED tables."""
+    """Check and align the named photos shard by shard; return the scratch folder of CHECKED tables.
+
+    With a `deepface_home`, age and gender are estimated too.
+    """
     limits = Limits(section.min_size_px, section.max_megapixels, section.max_aspect)
-    align = load_aligner(section.detector, section.detector_path, section.image_size_px)
+    detector_path = Path(section.detector_path) if section.detector_path else None
+    work = Examination(limits, section.detector, detector_path, section.image_size_px, deepface_home)
     return shards.compute_shards(
         pa.table({"file": pa.array(names, pa.string())}),
-        Examiner(files, limits, align, estimate),
+        work,
         shard_rows=section.shard_rows,
         stage=stage,
         fingerprint=fingerprint,
         desc=stage,
+        gather=lambda part: read_photos(part, files, limits.max_bytes),
     )
 
 

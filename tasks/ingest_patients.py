@@ -1,6 +1,5 @@
 """Stage ingest_patients: photos and records -> aligned faces with what is known; rejects in quarantine."""
 
-import logging
 import math
 import unicodedata
 from collections import defaultdict
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from models.records import OLDEST, check, normalise, read_records
-from tasks import ingest, schemas, shards
+from tasks import durable, ingest, schemas, shards, stage
 from tasks.params import IngestPatients, load
 
 STAGE = "ingest_patients"
@@ -91,7 +90,7 @@ def run(source: Path, faces: Path, quarantine: Path, metrics: Path, section: Ing
     files = ingest.list_files(source, section.glob)
     records, rejected = match(source, files, section)
     num_in = len(records) + len(rejected)
-    fingerprint = shards.fingerprint(source, Path(__file__), *ingest.CODE, **section.model_dump())
+    fingerprint = durable.fingerprint(source, Path(__file__), *ingest.CODE, **section.model_dump())
     folder = ingest.examine(sorted(records), files, section, STAGE, fingerprint, None)
     kept, bad_photos = ingest.kept_rows(folder, section.near_duplicate_bits)
     for face in kept:
@@ -106,7 +105,7 @@ def run(source: Path, faces: Path, quarantine: Path, metrics: Path, section: Ing
         patients=len({face["patient_id"] for face in kept}),
     )  # fmt: skip
     ingest.write_outs(folder, kept, rejected, schemas.PATIENT_FACE, faces, quarantine)
-    shards.write_json(metrics, summary)
+    durable.write_json(metrics, summary)
     shards.clear_scratch(STAGE, fingerprint)
     ingest.refuse_empty(summary, STAGE)
 
@@ -118,7 +117,6 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: counts as JSON")],
 ) -> None:
     """Check and align patients' photos and join their records."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load(Path("params.yaml")).ingest_patients
     with shards.timing(STAGE) as record:
         run(source, faces, quarantine, metrics, section)
@@ -126,4 +124,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

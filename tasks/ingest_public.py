@@ -1,14 +1,11 @@
 """Stage ingest_public: public photos -> aligned faces with age, gender and split; the rest in quarantine."""
 
-import logging
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from models.attributes.deepface import estimate
-from tasks import ingest, schemas, shards
+from tasks import durable, ingest, schemas, shards, stage
 from tasks.params import IngestPublic, load
 
 STAGE = "ingest_public"
@@ -32,15 +29,14 @@ def run(
             "must be below 1; the rest are the donors"
         )
     files = ingest.list_files(source, section.glob)
-    fingerprint = shards.fingerprint(source, home, Path(__file__), *ingest.CODE, **section.model_dump())
-    estimator = partial(estimate, deepface_home=home)
-    folder = ingest.examine(list(files), files, section, STAGE, fingerprint, estimator)
+    fingerprint = durable.fingerprint(source, home, Path(__file__), *ingest.CODE, **section.model_dump())
+    folder = ingest.examine(list(files), files, section, STAGE, fingerprint, home)
     kept, rejected = ingest.kept_rows(folder, section.near_duplicate_bits)
     for face in kept:
         face["split"] = split_of(face, section)
     summary = ingest.summary(len(files), kept, rejected)
     ingest.write_outs(folder, kept, rejected, schemas.PUBLIC_FACE, faces, quarantine)
-    shards.write_json(metrics, summary)
+    durable.write_json(metrics, summary)
     shards.clear_scratch(STAGE, fingerprint)
     ingest.refuse_empty(summary, STAGE)
 
@@ -52,7 +48,6 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: counts as JSON")],
 ) -> None:
     """Check, align and describe public photos."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         run(source, faces, quarantine, metrics, params.ingest_public, Path(params.attributes.deepface_home))
@@ -60,4 +55,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

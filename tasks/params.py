@@ -92,7 +92,6 @@ class TrainLora(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     max_grad_norm: Annotated[float, Field(gt=0)]
     batch_size: Count
-    gradient_accumulation: Count = 1
     epochs: Count
     warmup_steps: Annotated[int, Field(ge=0)]
     ema_decay: Annotated[float, Field(ge=0, lt=1)]

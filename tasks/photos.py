@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from tasks import dvc
+from tasks import dvc, stage
 from tasks.photos_cohort import PATIENTS, PUBLIC, copy_public, write_patients
 
 WORKSPACE = Path(".scratch/photos")
@@ -63,7 +63,4 @@ def copy_networks(weights: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

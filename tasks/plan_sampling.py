@@ -1,8 +1,6 @@
 """Stage plan_sampling: profile and public donors -> a table with one row per image to make."""
 
 import json
-import logging
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +24,7 @@ from models.sampling_plan import (
     strip_rows,
     total_variation,
 )
-from tasks import schemas, shards
+from tasks import durable, schemas, shards, stage
 from tasks.params import PlanSampling, ProfileCohort, load
 
 STAGE = "plan_sampling"
@@ -136,7 +134,7 @@ def run(
     known = read_profile(profile, cohort)
     rows, summary = make_plan(known, read_donors(public_faces, known["age_edges"]), section)
     shards.write_table(plan, pa.Table.from_pylist(rows, schema=schemas.PLAN))
-    shards.write_json(metrics, summary)
+    durable.write_json(metrics, summary)
     return len(rows)
 
 
@@ -147,14 +145,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: counts by arm, quotas, use of donors")],
 ) -> None:
     """Plan which images to make: disease, severity, age, gender, donor, weight and seed of each."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(profile, public_faces, plan, metrics, params.plan_sampling, params.profile_cohort)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

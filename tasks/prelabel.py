@@ -1,8 +1,7 @@
 """Stage prelabel: what the annotation needs of SAM, embeddings by image and first masks without a click."""
 
 import hashlib
-import logging
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,17 +12,17 @@ import typer
 
 import models.segmentation
 from models.conditions import prompt
-from models.diffusion.generator import check_sha256, generator_folder, load_generator
 from models.diffusion.images import decode
-from models.diffusion.sampling import Row, SamplingSettings, sample_rows
+from models.diffusion.sampling import SamplingSettings, sample_rows
 from models.identity.leakage import wilson_interval
 from models.segmentation.first_mask import first_mask
 from models.segmentation.masks import encode_mask
 from models.segmentation.sam import Sam, load_sam
-from tasks import schemas, shards
+from tasks import durable, schemas, shards, stage
+from tasks.donors import WEIGHTS, Donors, GeneratorFiles, generator_files
 from tasks.params import Params, load
 from tasks.sample import CODE as SAMPLING_CODE
-from tasks.sample import WEIGHTS, Donors
+from tasks.sample import rows_of
 
 STAGE = "prelabel"
 FOLDER = Path(next(iter(models.segmentation.__path__)))
@@ -41,64 +40,38 @@ def wants_outline(image_id: str, share: float, seed: int) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-class Healthy:
-    """Samples plan rows once more as normal, with their own donor, weight and seed; loaded when first used."""
+@dataclass(frozen=True)
+class Prelabelling:
+    """Work: rows of the selection to SAM's embeddings, with a first mask where the plan asked for a lesion."""
 
-    def __init__(self, params: Params, lora: Path, public_faces: Path, lesions: pa.Table):
-        self._params, self._lora, self._faces, self._lesions = params, lora, public_faces, lesions
-        section = params.sample
-        self._settings = SamplingSettings(
-            section.num_inference_steps, section.guidance_scale, section.batch_size
-        )
-        self._donors: Donors | None = None
+    sam: Path
+    generator: GeneratorFiles
+    settings: SamplingSettings
+    batch_size: int
+    lesion_diseases: tuple[str, ...]
 
-    def __call__(self, part: pa.Table) -> list[np.ndarray]:
-        """Return one uint8 [h, w, 3] a row."""
-        if not part.num_rows:
-            return []
-        if self._donors is None:
-            self._donors, self._generator = self._load()
-        embeddings = self._donors.embeddings(part)
-        columns = (part[name].to_pylist() for name in ("seed", "donor_id", "injection_weight"))
-        rows = [
-            Row(prompt("normal"), seed, embeddings.get(donor), weight)
-            for seed, donor, weight in zip(*columns, strict=True)
-        ]
-        size = self._settings.batch_size
-        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
-        return [
-            image for rows in batches for image in sample_rows(self._generator, rows, self._settings).numpy()
-        ]
-
-    def _load(self) -> tuple[Donors, Any]:
-        generator = self._params.generator
-        folder, adapter = generator_folder(generator.path), Path(generator.ip_adapter)
-        check_sha256(folder, adapter, generator.sha256)
-        loaded = load_generator(
-            folder, ip_adapter=adapter, lora=self._lora, precision=self._params.sample.precision
-        )
-        return Donors(loaded, self._faces, self._lesions), loaded
+    def load(self) -> "Prelabeller":
+        """Load SAM; the generator is loaded with the first lesion."""
+        return Prelabeller(load_sam(str(self.sam)), self)
 
 
 class Prelabeller:
-    """Turns rows of the selection into SAM's embeddings, with a first mask where the plan asked for a lesion."""
+    """Turns parts of the selection into SHARD."""
 
-    def __init__(self, sam: Sam, healthy: Healthy, selected: Path, params: Params):
-        self._sam, self._healthy, self._selected = sam, healthy, selected
-        self._batch_size, self._lesions = params.prelabel.batch_size, params.prelabel.lesion_diseases
+    def __init__(self, sam: Sam, work: Prelabelling) -> None:
+        self._sam, self._work = sam, work
 
     def __call__(self, part: pa.Table) -> pa.Table:
         """Return the part as SHARD."""
-        table = shards.take_rows(self._selected, part["row"].to_pylist())
-        images = [decode(data) for data in table["image"].to_pylist()]
-        starts = range(0, len(images), self._batch_size)
+        images = [decode(data) for data in part["image"].to_pylist()]
+        starts = range(0, len(images), self._work.batch_size)
         embeddings = torch.cat(
-            [self._sam.embed(images[start : start + self._batch_size]) for start in starts]
+            [self._sam.embed(images[start : start + self._work.batch_size]) for start in starts]
         )
-        masks = self._first_masks(table, images, embeddings)
+        masks = self._first_masks(part, images, embeddings)
         return pa.table(
             {
-                "image_id": table["image_id"],
+                "image_id": part["image_id"],
                 "height": [image.shape[0] for image in images],
                 "width": [image.shape[1] for image in images],
                 "shape": [list(embeddings.shape[1:])] * len(images),
@@ -110,13 +83,25 @@ class Prelabeller:
         )
 
     def _first_masks(
-        self, table: pa.Table, images: list[np.ndarray], embeddings: torch.Tensor
+        self, part: pa.Table, images: list[np.ndarray], embeddings: torch.Tensor
     ) -> list[tuple[np.ndarray, float] | None]:
-        lesions = [i for i, name in enumerate(table["disease"].to_pylist()) if name in self._lesions]
+        lesions = [
+            i for i, name in enumerate(part["disease"].to_pylist()) if name in self._work.lesion_diseases
+        ]
         masks: list[tuple[np.ndarray, float] | None] = [None] * len(images)
-        for i, healthy in zip(lesions, self._healthy(table.take(pa.array(lesions, pa.int64()))), strict=True):
+        for i, healthy in zip(lesions, self._healthy(part.take(pa.array(lesions, pa.int64()))), strict=True):
             masks[i] = first_mask(self._sam, embeddings[i], images[i], healthy)
         return masks
+
+    def _healthy(self, part: pa.Table) -> list[np.ndarray]:
+        """Sample plan rows once more as normal, with their own donor, weight and seed: uint8 [h, w, 3] each."""
+        rows, settings = rows_of(part, [prompt("normal")] * part.num_rows), self._work.settings
+        batches = [rows[i : i + settings.batch_size] for i in range(0, len(rows), settings.batch_size)]
+        return [
+            image
+            for batch in batches
+            for image in sample_rows(self._work.generator.load(), batch, settings).numpy()
+        ]
 
 
 def subset(rows: pa.Table, made: pa.Table) -> pa.Table:
@@ -175,18 +160,25 @@ def run(
     lesions = wanted.filter(
         pa.array([name in section.lesion_diseases for name in wanted["disease"].to_pylist()])
     )
-    healthy = Healthy(params, lora, public_faces, lesions)
-    worker = Prelabeller(load_sam(section.sam), healthy, selected, params)
+    files = generator_files(params.generator, lora, params.sample.precision)
     values = section.model_dump() | params.sample.model_dump()
     generator = (Path(params.generator.path), Path(params.generator.ip_adapter), lora / WEIGHTS)
-    fingerprint = shards.fingerprint(selected, Path(section.sam), *generator, *CODE, **values)
+    fingerprint = durable.fingerprint(selected, Path(section.sam), *generator, *CODE, **values)
+    donors = Donors(
+        lesions["donor_id"].to_pylist(), public_faces, files, stage=STAGE, fingerprint=fingerprint
+    )
+    sampling = params.sample
+    settings = SamplingSettings(sampling.num_inference_steps, sampling.guidance_scale, sampling.batch_size)
+    work = Prelabelling(Path(section.sam), files, settings, section.batch_size, section.lesion_diseases)
     shards.map_shards(
-        wanted, worker, embeddings, shard_rows=section.shard_rows, stage=STAGE, fingerprint=fingerprint,
+        wanted, work, embeddings, shard_rows=section.shard_rows, stage=STAGE, fingerprint=fingerprint,
         desc="prelabel", row_group_rows=1,
+        gather=lambda part: donors.beside(shards.take_rows(selected, part["row"].to_pylist())),
     )  # fmt: skip
+    donors.clear()
     made = shards.read_table(embeddings, columns=["image_id", "first_mask", "score"])
     shards.write_table(subset_file, subset(rows, made))
-    shards.write_json(metrics, measure(rows, made, section.lesion_diseases))
+    durable.write_json(metrics, measure(rows, made, section.lesion_diseases))
     return wanted.num_rows
 
 
@@ -199,14 +191,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: counts as JSON")],
 ) -> None:
     """Prepare SAM's part of the annotation."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(selected, public_faces, lora, embeddings, subset, metrics, params)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

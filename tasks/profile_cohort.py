@@ -1,6 +1,5 @@
 """Stage profile_cohort: the patients' faces -> the publishable statistics that sampling follows."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 from models.attributes.deepface import estimate
 from models.diffusion.images import decode
 from models.metrics.cohort_profile import cohort_profile
-from tasks import shards
+from tasks import durable, shards, stage
 from tasks.params import Params, load
 
 STAGE = "profile_cohort"
@@ -46,7 +45,7 @@ def run(faces: Path, profile: Path, params: Params) -> int:
         age_edges=section.age_edges,
         min_cell=section.min_cell,
     )
-    shards.write_json(profile, value)
+    durable.write_json(profile, value)
     return table.num_rows
 
 
@@ -55,11 +54,10 @@ def main(
     profile: Annotated[Path, typer.Option(help="out: the published profile as JSON")],
 ) -> None:
     """Profile the cohort in cells of at least min_cell patients."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(faces, profile, params)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

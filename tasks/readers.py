@@ -7,9 +7,7 @@ works, nothing of how well a machine outlines.
 
 import base64
 import json
-import logging
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +20,7 @@ import typer
 from models.annotation.simulated_reader import Case, Skill, confusion, read_case
 from models.segmentation.masks import decode_mask, encode_mask, mask_sha256
 from models.segmentation.prompts import inner_point
-from tasks import shards
+from tasks import durable, shards, stage
 from tasks.annotations import MANIFEST, PROPOSALS, disagreements
 from tasks.label_studio.brush import brush_region
 from tasks.label_studio.reading import PlannedTask, reading_order
@@ -142,11 +140,11 @@ def write_exports(folder: Path, desks: Sequence[Desk], plans: Mapping[str, Seque
     """Write manifest, exports and the log of proposals as a pull does."""
     folder.mkdir(parents=True, exist_ok=True)
     for desk in desks:
-        shards.write_text(folder / f"export-{desk.name}.json", json.dumps(desk.tasks) + "\n")
-    shards.write_text(folder / PROPOSALS, "".join(f"{line}\n" for desk in desks for line in desk.proposals))
+        durable.write_text(folder / f"export-{desk.name}.json", json.dumps(desk.tasks) + "\n")
+    durable.write_text(folder / PROPOSALS, "".join(f"{line}\n" for desk in desks for line in desk.proposals))
     entries = {desk.name: desk.entry(plans[desk.name]) for desk in desks}
     document = {"source": "simulated", "label_studio_version": "", "note": NOTE, "readers": entries}
-    shards.write_json(folder / MANIFEST, document)
+    durable.write_json(folder / MANIFEST, document)
 
 
 def run(
@@ -187,7 +185,6 @@ def main(
     exports: Annotated[Path, typer.Option(help="out: folder of manifest, exports and the log of proposals")],
 ) -> None:
     """Let simulated readers read."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load_twins(Path("data/phantom/params.yaml")).readers
     skills = {name: Skill(**skill.model_dump()) for name, skill in section.skills.items()}
     with shards.timing(STAGE) as record:
@@ -204,7 +201,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

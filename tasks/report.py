@@ -1,7 +1,6 @@
 """Stage report: one self-contained HTML page of figures and pictures, made for people who were not there."""
 
 import logging
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ import typer
 
 from models.report.measured import Arm, Gallery, Measured
 from models.report.page import page as render
-from tasks import headline, report_pictures, shards
+from tasks import durable, headline, report_pictures, shards, stage
 from tasks.params import Params, load
 
 STAGE = "report"
@@ -108,7 +107,7 @@ def run(data: Path, page: Path, params: Params) -> int:
     size_mb = len(text.encode()) / 1e6
     if size_mb > LARGEST_MB:
         log.warning("%s: %.1f MB, more than %d: mail programs may refuse it", page, size_mb, LARGEST_MB)
-    shards.write_text(page, text)
+    durable.write_text(page, text)
     return text.count("<img ")
 
 
@@ -117,14 +116,10 @@ def main(
     page: Annotated[Path, typer.Option(help="out: the HTML page")],
 ) -> None:
     """Write the report."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(data, page, params)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

@@ -1,7 +1,6 @@
 """Stage report_benchmark: one self-contained HTML page on the benchmark, beside the paper's figures."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from models.report.benchmark_measured import (
     in_order,
 )
 from models.report.benchmark_page import page as render
-from tasks import headline, shards
+from tasks import durable, headline, shards, stage
 from tasks.params import load
 
 STAGE = "report_benchmark"
@@ -115,7 +114,7 @@ def run(metrics: Path, mema: Path, deidentified: Path, page: Path, *, title: str
     size_mb = len(text.encode()) / 1e6
     if size_mb > LARGEST_MB:
         log.warning("%s: %.1f MB, more than %d; compare fewer methods", page, size_mb, LARGEST_MB)
-    shards.write_text(page, text)
+    durable.write_text(page, text)
     return text.count('"data:image/')
 
 
@@ -126,7 +125,6 @@ def main(
     page: Annotated[Path, typer.Option(help="out: the HTML page")],
 ) -> None:
     """Write the page on the benchmark."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(
@@ -140,7 +138,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

@@ -15,7 +15,8 @@ from models.identity.search import nearest
 from models.report.measured import Gallery, Neighbour, Strip
 from models.report.pictures import WITHHELD, Face
 from tasks import shards
-from tasks.screen_identity import embed_faces, files_of
+from tasks.measuring import embed_faces
+from tasks.screen_identity import files_of
 
 OPENING, STRIPS, DONORS, NEIGHBOURS = 11, 8, 15, 5
 PER_CELL, PER_NORMAL = 3, 9
@@ -184,7 +185,7 @@ class Judge:
         self._data, self._name = data, name
         self._recogniser = load_recogniser(path)
         self._ids, embedded = embed_faces(
-            data / "patients/faces", "image_id", {name: self._recogniser}, "patients"
+            data / "patients/faces", "image_id", {name: Path(path)}, stage="report", desc="patients"
         )
         self._patients = embedded[name]
 

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from models.annotation.opinion import LOW, USABLE
 from models.conditions import DISEASES, SEVERITIES
 from models.report.readers_measured import Disputed, Example, Outlined, ReadersGallery, ReadersMeasured
 from models.report.readers_page import page as render
-from tasks import headline, shards
+from tasks import durable, headline, shards, stage
 from tasks.params import load
 
 STAGE = "report_readers"
@@ -158,7 +157,7 @@ def run(
     size_mb = len(text.encode()) / 1e6
     if size_mb > LARGEST_MB:
         log.warning("%s: %.1f MB, more than %d; lower report_readers.num_examples", page, size_mb, LARGEST_MB)
-    shards.write_text(page, text)
+    durable.write_text(page, text)
     return text.count('"data:image/')
 
 
@@ -169,7 +168,6 @@ def main(
     page: Annotated[Path, typer.Option(help="out: the HTML page")],
 ) -> None:
     """Write the page on MeMa as it was read."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     section = params.report_readers
     with shards.timing(STAGE) as record:
@@ -185,7 +183,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

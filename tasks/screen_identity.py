@@ -1,29 +1,22 @@
 """Stage screen_identity: samples against every patient photo; kept, rejected with a reason, and Table 1."""
 
-import logging
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
-from tqdm import tqdm
 
-from models.diffusion.images import decode
 from models.identity.leakage import average_rate
-from models.identity.recogniser import Recogniser, load_recogniser
 from models.identity.screening import Embedded, Verdict, judge, reasons
-from tasks import schemas, shards
+from tasks import durable, schemas, shards, stage
+from tasks.measuring import embed_faces
 from tasks.params import ScreenIdentity, load
 
 STAGE = "screen_identity"
 ARMS = ("direct", "injected")  # the columns of Table 1
-BATCH = 256
-Embeddings = dict[str, np.ndarray]
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -34,42 +27,18 @@ def files_of(folder: Path) -> list[Path]:
     return files
 
 
-def embed_faces(
-    folder: Path, column: str, recognisers: Mapping[str, Recogniser], desc: str
-) -> tuple[np.ndarray, Embeddings]:
-    """Return one column and every recogniser's embeddings of a folder's images, each image decoded once."""
-    values: list[str] = []
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in recognisers}
-    total = sum(pq.ParquetFile(file).metadata.num_rows for file in files_of(folder))
-    with tqdm(total=total, desc=desc, unit=" images") as bar:
-        for batch in _batches(folder, [column, "image"]):
-            images = [decode(data.as_py()) for data in batch["image"]]
-            for name, recogniser in recognisers.items():
-                parts[name].append(recogniser.embed(images))
-            values += batch[column].to_pylist()
-            bar.update(len(images))
-    return np.array(values), {name: np.concatenate(part) for name, part in parts.items() if part}
-
-
-def _batches(folder: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    for file in files_of(folder):
-        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=columns):
-            if batch.num_rows:
-                yield batch
-
-
 def verdicts(
     samples: Path, patient_faces: Path, public_faces: Path, section: ScreenIdentity
 ) -> dict[str, Verdict]:
     """Return each recogniser's verdict on the samples."""
-    recognisers = {name: load_recogniser(path) for name, path in section.recognisers.items()}
+    recognisers = {name: Path(path) for name, path in section.recognisers.items()}
     if not recognisers:
         raise ValueError(
             f"{STAGE}.recognisers: none named; name at least one, such as arcface: path to its ONNX"
         )
-    patient_split, patients = embed_faces(patient_faces, "split", recognisers, "patients")
-    public_split, public = embed_faces(public_faces, "split", recognisers, "public faces")
-    arm, sampled = embed_faces(samples, "arm", recognisers, "samples")
+    patient_split, patients = embed_faces(patient_faces, "split", recognisers, stage=STAGE, desc="patients")
+    public_split, public = embed_faces(public_faces, "split", recognisers, stage=STAGE, desc="public faces")
+    arm, sampled = embed_faces(samples, "arm", recognisers, stage=STAGE, desc="samples")
     for folder, embedded in ((patient_faces, patients), (public_faces, public), (samples, sampled)):
         if not embedded:
             raise ValueError(
@@ -139,7 +108,7 @@ def run(
     reason = reasons(found)
     for name, keep in (("kept", True), ("rejected", False)):
         shards.write_parts(screened_parts(samples, found, reason, keep=keep), screened / name)
-    shards.write_json(metrics, table_1(found, reason, section.confidence))
+    durable.write_json(metrics, table_1(found, reason, section.confidence))
     return len(reason)
 
 
@@ -151,14 +120,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: Table 1 as JSON")],
 ) -> None:
     """Screen the samples for resemblance to any patient."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(samples, patient_faces, public_faces, screened, metrics, params.screen_identity)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

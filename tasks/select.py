@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +20,7 @@ from models.metrics.disease_classifier import DiseaseClassifier, load_classifier
 from models.metrics.distribution import Attributes, Profile, middle_ages, table_2
 from models.metrics.legibility import legibility as read_signs
 from models.metrics.quotas import cell_quotas, fill_quotas, filling_factor, shortfall
-from tasks import schemas, shards
+from tasks import durable, schemas, shards, stage
 from tasks.params import Params, Select, load
 
 STAGE = "select"
@@ -182,8 +181,8 @@ def run(
     random = np.flatnonzero(np.array(rows["arm"].to_pylist(), str) == "random")
     arms = {"random": random, "guided": np.sort(chosen)}
     table, reading = measure(kept, rows, arms, patient_faces, published, params)
-    shards.write_json(metrics, table | {"shortfall": short})
-    shards.write_json(legible, reading)
+    durable.write_json(metrics, table | {"shortfall": short})
+    durable.write_json(legible, reading)
     refuse_shortfall(short, section, params.plan_sampling.over_generation)
     shards.write_parts(selected_parts(kept, chosen), selected)
     return len(chosen)
@@ -198,14 +197,10 @@ def main(
     legibility: Annotated[Path, typer.Option(help="out: how well the diseases are recognised, as JSON")],
 ) -> None:
     """Select the images that match the patients' statistics."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(kept, profile, patient_faces, selected, metrics, legibility, params)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

@@ -1,7 +1,7 @@
 """Durable Parquet shards: every stage's progress survives a kill, and equal rows give equal bytes."""
 
 import hashlib
-import json
+import io
 import logging
 import os
 import shutil
@@ -10,38 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
-SCRATCH = Path(".scratch")
+from tasks import durable, engine, logs
+from tasks.engine import Part
+from tasks.store import SCRATCH, Store, receive, scratch, ship
+
+ROUNDS = 4  # of making shards that do not come back from the store as they were written
 log = logging.getLogger(__name__)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, without which a rename may be lost with the power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then flush and rename it, so `path` is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
 
 
 def write_table(path: Path, table: pa.Table, row_group_rows: int | None = None) -> None:
@@ -50,23 +30,7 @@ def write_table(path: Path, table: pa.Table, row_group_rows: int | None = None) 
     def write(temporary: Path) -> None:
         pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_rows)
 
-    _write_atomic(path, write)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file, atomically and durably."""
-    _write_atomic(path, lambda temporary: temporary.write_bytes(data))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file as UTF-8, atomically and durably."""
-    write_bytes(path, text.encode())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write sorted, indented JSON atomically; nan and infinity are refused, since JSON has neither."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    write_text(path, text)
+    durable.write_atomic(path, write)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -96,88 +60,112 @@ def take_rows(folder: Path, rows: Sequence[int], columns: list[str] | None = Non
     return pa.concat_tables(tables).take(np.argsort(np.concatenate(places))).combine_chunks()
 
 
-def _hash_path(path: Path, update: Callable[[bytes], None]) -> None:
-    """Feed names and contents below `path`; links are hashed as links, so none leads out of the folder."""
-    if path.is_symlink():
-        update(b"link\0" + os.readlink(path).encode(errors="surrogateescape"))
-    elif path.is_dir():
-        for child in sorted(path.iterdir()):
-            if child.name != "__pycache__":
-                update(b"entry\0" + child.name.encode(errors="surrogateescape") + b"\0")
-                _hash_path(child, update)
-    elif path.is_file():
-        with path.open("rb") as handle:
-            update(hashlib.file_digest(handle, "sha256").digest())
-    else:
-        update(b"absent")
+@dataclass(frozen=True)
+class Shards:
+    """Where the shards of one run of a stage lie while it is unfinished, and a copy of them on this disk."""
+
+    store: Store
+    prefix: str
+    row_group_rows: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The local folder that holds them in the end."""
+        return (self.store.folder or SCRATCH) / self.prefix
+
+    def write(self, number: int, table: pa.Table) -> None:
+        """Put one shard into the store, then its checksum, without which it is not trusted."""
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd", row_group_size=self.row_group_rows)
+        data, name = buffer.getvalue(), f"{self.prefix}/{_shard_name(number)}"
+        self.store.write(name, data)
+        self.store.write(_checksum_name(name), hashlib.sha256(data).hexdigest().encode())
+
+    def has(self, number: int) -> bool:
+        """Tell whether a shard stands as it was written; a remote one is on this disk then."""
+        name = f"{self.prefix}/{_shard_name(number)}"
+        checksum = self.store.read(_checksum_name(name))
+        data = self.store.read(name) if checksum else None
+        if not checksum or not data or hashlib.sha256(data).hexdigest() != checksum.decode(errors="replace"):
+            return False
+        if self.store.folder is None:
+            durable.write_bytes(self.folder / _shard_name(number), data)
+        return True
 
 
-def fingerprint(*paths: Path, **values: Any) -> str:
-    """Return 16 hex digits over the contents of files and folders and over JSON-able values.
-
-    Whole contents are read: seconds for some ten thousand photos, and unlike times or sizes never wrong.
-    """
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(b"path\0")
-        _hash_path(path, digest.update)
-    digest.update(json.dumps(values, sort_keys=True, default=str).encode())
-    return digest.hexdigest()[:16]
+def _shard_name(number: int) -> str:
+    return f"shard-{number:05d}.parquet"
 
 
-def _checksum_file(shard: Path) -> Path:
-    return shard.with_suffix(".sha256")
+def _checksum_name(shard: str) -> str:
+    return shard.removesuffix("parquet") + "sha256"
 
 
-def _is_whole(shard: Path) -> bool:
-    """Tell whether a shard stands as it was written; one without its checksum is not trusted."""
-    checksum = _checksum_file(shard)
-    if not (shard.is_file() and checksum.is_file()):
-        return False
-    return hashlib.sha256(shard.read_bytes()).hexdigest() == checksum.read_text().strip()
+class Work(Protocol):
+    """What a stage does to its rows. A frozen dataclass that travels to workers; its paths are checkpoints."""
+
+    def load(self) -> Callable[[pa.Table], pa.Table]:
+        """Load what is needed, once in each worker, and return what turns rows into results."""
+        ...
 
 
-def _write_shard(shard: Path, table: pa.Table, row_group_rows: int | None) -> None:
-    _checksum_file(shard).unlink(missing_ok=True)
-    write_table(shard, table, row_group_rows)
-    checksum = hashlib.sha256(shard.read_bytes()).hexdigest()
-    _write_atomic(_checksum_file(shard), lambda temporary: temporary.write_bytes(checksum.encode()))
+@dataclass(frozen=True)
+class _Loader:
+    """In a worker: from a part to its shard in the store."""
 
+    work: Any
+    shards: Shards
 
-def _shard_name(index: int) -> str:
-    return f"shard-{index:05d}.parquet"
+    def __call__(self) -> engine.Work:
+        work = receive(self.work).load()
+        return lambda part: self.shards.write(part.number, work(part.rows))
 
 
 def compute_shards(
     rows: pa.Table,
-    work: Callable[[pa.Table], pa.Table],
+    work: Work,
     *,
     shard_rows: int,
     stage: str,
     fingerprint: str,
     desc: str,
+    gather: Callable[[pa.Table], pa.Table] | None = None,
     row_group_rows: int | None = None,
 ) -> Path:
-    """Run `work` on the slices whose shard is missing or damaged; return the scratch folder that holds all.
+    """Map `work` over the slices whose shard is missing or damaged; return the local folder that holds all.
 
-    The fingerprint must cover everything `work` depends on. The folder stays until `clear_scratch`.
+    `gather` adds, in this process, the bytes that a slice's work reads. The fingerprint must cover everything that
+    the results depend on. The folder stays until `clear_scratch`.
     """
     if shard_rows < 1:
         raise ValueError(f"{stage}.shard_rows: {shard_rows} must be at least 1")
-    folder = SCRATCH / f"{stage}-{fingerprint}"
-    folder.mkdir(parents=True, exist_ok=True)
-    starts = range(0, max(rows.num_rows, 1), shard_rows)
-    shards = [folder / _shard_name(index) for index in range(len(starts))]
-    done = {shard for shard in shards if _is_whole(shard)}
+    shards = Shards(scratch(), f"{stage}-{fingerprint}", row_group_rows)
+    shards.folder.mkdir(parents=True, exist_ok=True)
+    parts = [rows.slice(start, shard_rows) for start in range(0, max(rows.num_rows, 1), shard_rows)]
+    left = [number for number in range(len(parts)) if not shards.has(number)]
+    done = len(parts) - len(left)
     if done:
-        log.info("%s: %d of %d shards already done", stage, len(done), len(shards))
-    with tqdm(total=rows.num_rows, desc=desc, unit=" images") as progress:
-        for start, shard in zip(starts, shards, strict=True):
-            part = rows.slice(start, shard_rows)
-            if shard not in done:
-                _write_shard(shard, work(part), row_group_rows)
-            progress.update(part.num_rows)
-    return folder
+        log.info("%s: %d of %d shards already done", stage, done, len(parts))
+    load = _Loader(ship(work, shards.store) if left else work, shards)
+    finished = rows.num_rows - sum(parts[number].num_rows for number in left)
+    with logs.progress(rows.num_rows, desc, initial=finished) as progress:
+        for _ in range(ROUNDS):
+            todo = (Part(n, gather(parts[n]) if gather else parts[n]) for n in left)
+            broken = []
+            for number in engine.run(load, todo, len(left), stage):
+                if shards.store.folder is None and not shards.has(number):
+                    broken.append(number)
+                else:
+                    progress.update(parts[number].num_rows)
+            left = broken
+            if not left:
+                break
+            log.warning("%s: %d shards came back damaged and are made again", stage, len(left))
+    if left:
+        raise RuntimeError(
+            f"{stage}: MEMA_STORE gives {len(left)} shards back other than they were written; mend it"
+        )
+    return shards.folder
 
 
 def publish(folder: Path, out: Path) -> None:
@@ -194,33 +182,28 @@ def publish(folder: Path, out: Path) -> None:
             os.link(shard, incoming / shard.name)
         except OSError:  # scratch on another file system
             shutil.copyfile(shard, incoming / shard.name)
-    _sync_folder(incoming)
+    durable.sync_folder(incoming)
     shutil.rmtree(out, ignore_errors=True)
     incoming.replace(out)
-    _sync_folder(out.parent)
+    durable.sync_folder(out.parent)
 
 
 def clear_scratch(stage: str, fingerprint: str) -> None:
     """Forget a stage's progress, once its outs are in place."""
-    shutil.rmtree(SCRATCH / f"{stage}-{fingerprint}", ignore_errors=True)
+    shards = Shards(scratch(), f"{stage}-{fingerprint}")
+    shutil.rmtree(shards.folder, ignore_errors=True)
+    if shards.store.folder is None:
+        shards.store.remove(shards.prefix)
 
 
 def map_shards(
-    rows: pa.Table,
-    work: Callable[[pa.Table], pa.Table],
-    out: Path,
-    *,
-    shard_rows: int,
-    stage: str,
-    fingerprint: str,
-    desc: str,
-    row_group_rows: int | None = None,
+    rows: pa.Table, work: Work, out: Path, *, stage: str, fingerprint: str, **options: Any
 ) -> None:
-    """Map `work` over slices of `rows` into out/shard-*.parquet, taking up what a killed run finished."""
-    folder = compute_shards(
-        rows, work, shard_rows=shard_rows, stage=stage, fingerprint=fingerprint, desc=desc,
-        row_group_rows=row_group_rows,
-    )  # fmt: skip
+    """Map `work` over slices of `rows` into out/shard-*.parquet, taking up what a killed run finished.
+
+    Options are those of `compute_shards`.
+    """
+    folder = compute_shards(rows, work, stage=stage, fingerprint=fingerprint, **options)
     publish(folder, out)
     clear_scratch(stage, fingerprint)
 
@@ -255,4 +238,4 @@ def timing(stage: str) -> Iterator[Timing]:
     record, start = Timing(), time.perf_counter()
     yield record
     seconds = round(time.perf_counter() - start, 3)
-    write_json(SCRATCH / "timings" / f"{stage}.json", {"seconds": seconds, "images": record.images})
+    durable.write_json(SCRATCH / "timings" / f"{stage}.json", {"seconds": seconds, "images": record.images})

@@ -1,9 +1,7 @@
 """Stage train_deid: MedSem-DeID on MeMa's training split, with losses and sheets of images while it runs."""
 
-import logging
 import math
 import shutil
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,12 +22,14 @@ from models.deid.training import DeidSettings, Judges
 from models.deid.training import train_deid as train
 from models.diffusion.generator import generator_folder
 from models.diffusion.images import decode, encode_png, tile
-from tasks import shards
+from models.distributed import group
+from tasks import durable, launch, shards
 from tasks.params import Generator, TrainDeid, load
 
 STAGE = "train_deid"
 MODELS = Path(next(iter(models.deid.__path__))).parent
-CODE = (MODELS / "deid", MODELS / "checkpoint.py", MODELS / "augmentation.py", Path(__file__))
+FILES = ("deid", "checkpoint.py", "augmentation.py", "distributed.py")
+CODE = (*(MODELS / name for name in FILES), Path(__file__))
 
 
 def training_images(mema: Path, size_px: int) -> tuple[list[np.ndarray], list[str]]:
@@ -48,8 +48,8 @@ def training_images(mema: Path, size_px: int) -> tuple[list[np.ndarray], list[st
 
 
 def load_judges(generator: Generator, section: TrainDeid, medical: Path) -> Judges:
-    """Return the frozen networks whose opinions are losses, on a GPU if any."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the frozen networks whose opinions are losses, on this process's GPU if any."""
+    device = group().device
     vae = AutoencoderKL.from_pretrained(
         generator_folder(generator.path), subfolder="vae", local_files_only=True, torch_dtype=torch.float32
     )
@@ -106,18 +106,23 @@ class Sheets:
         right, wrong = (draw((len(self._images), network.password_dim)).astype(np.float32) for _ in range(2))
         encrypted, codes = network.encrypt(self._images, right)
         rows = [self._images, encrypted, network.decrypt(codes, right), network.decrypt(codes, wrong)]
-        shards.write_bytes(
+        durable.write_bytes(
             self._folder / "grids" / f"step-{step:06d}.png",
             encode_png(tile(np.concatenate(rows), columns=len(self._images))),
         )
 
 
 def run(mema: Path, medical: Path, out: Path, metrics: Path, generator: Generator, section: TrainDeid) -> int:
-    """Train on the training split, going on where a killed run stopped; return the images seen."""
+    """Train on the training split, going on where a killed run stopped; return the images seen.
+
+    In a group all processes train, and one draws sheets and publishes.
+    """
+    together = group()
+    together.share(section.batch_size, f"{STAGE}.batch_size")  # an error before any work
     images, diseases = training_images(mema / "train", section.image_size_px)
     vae_folder = generator_folder(generator.path) / "vae"
     recogniser = Path(section.loss_recogniser)
-    values = shards.fingerprint(
+    values = durable.fingerprint(
         mema / "train", medical, vae_folder, recogniser, *CODE, **section.model_dump()
     )
     scratch = shards.SCRATCH / f"{STAGE}-{values}"
@@ -131,15 +136,8 @@ def run(mema: Path, medical: Path, out: Path, metrics: Path, generator: Generato
         scratch / "features",
     )
     model = build(judges, section)
-    losses = fit(
-        model,
-        judges,
-        features,
-        DeidSettings(**section.training()),
-        scratch,
-        Sheets(scratch, images, diseases, judges),
-    )
-    publish(model, judges, medical, scratch, out)
+    sheets = Sheets(scratch, images, diseases, judges) if together.is_main else None
+    losses = fit(model, judges, features, DeidSettings(**section.training()), scratch, sheets)
     summary = {
         "images": len(images),
         "steps": section.steps,
@@ -147,9 +145,12 @@ def run(mema: Path, medical: Path, out: Path, metrics: Path, generator: Generato
         "losses": {name: round(value, 4) for name, value in losses.items()},
         "trainable_parameters": sum(p.numel() for p in model.parameters()),
     }
-    shards.write_json(metrics, summary)
-    for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
-        shutil.rmtree(folder)
+    together.wait()  # nobody needs the scratch any more
+    if together.is_main:
+        publish(model, judges, medical, scratch, out)
+        durable.write_json(metrics, summary)
+        for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
+            shutil.rmtree(folder)
     return summary["images_seen"]
 
 
@@ -159,12 +160,13 @@ def fit(
     features: OriginalFeatures,
     settings: DeidSettings,
     scratch: Path,
-    sheets: Sheets,
+    sheets: Sheets | None,
 ) -> dict[str, float]:
     """Train and return the smoothed losses; raises ValueError where they are no numbers."""
     losses = train(
         model, judges, features, settings,
-        checkpoint=scratch / "checkpoint.pt", report=sheets.losses, grid=sheets.images,
+        checkpoint=scratch / "checkpoint.pt",
+        report=sheets.losses if sheets else None, grid=sheets.images if sheets else None,
     )  # fmt: skip
     if not all(math.isfinite(value) for value in losses.values()):
         raise ValueError(f"train_deid.learning_rate: losses {losses} at {settings.learning_rate}; lower it")
@@ -190,14 +192,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: counts and losses as JSON")],
 ) -> None:
     """Train MedSem-DeID on MeMa's training split."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(mema, medical_encoder, deid, metrics, params.generator, params.train_deid)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    launch.start(main)

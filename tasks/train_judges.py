@@ -1,8 +1,6 @@
 """Stage train_judges: DINOv2 for the eight diseases and nnU-Net's architecture for tumours, on originals."""
 
-import logging
 import shutil
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +27,7 @@ from models.metrics.sign_classifier import (
     save_sign_classifier,
     train_sign_classifier,
 )
-from tasks import shards
+from tasks import durable, shards, stage
 from tasks.benchmark_params import TrainJudges
 from tasks.judged_images import faces, outlined
 from tasks.params import load
@@ -120,7 +118,7 @@ def measure(judges: Path, mema: Path, mema_seg: Path, section: TrainJudges) -> d
 def run(mema: Path, mema_seg: Path, judges: Path, metrics: Path, section: TrainJudges) -> int:
     """Train both judges, going on where a killed run stopped; return the number of training images."""
     dinov2 = Path(section.dinov2)
-    fingerprint = shards.fingerprint(
+    fingerprint = durable.fingerprint(
         *(mema / name for name in ("train", "select")), mema_seg / "train", dinov2, *CODE,
         **section.model_dump(),
     )  # fmt: skip
@@ -129,7 +127,7 @@ def run(mema: Path, mema_seg: Path, judges: Path, metrics: Path, section: TrainJ
     segmenter = train_segmenter(mema_seg, scratch, section)
     publish(classifier, segmenter, judges, section)
     report = {"chosen": chosen, **measure(judges, mema, mema_seg, section)}
-    shards.write_json(metrics, report)
+    durable.write_json(metrics, report)
     shards.clear_scratch(STAGE, fingerprint)
     return shards.read_table(mema / "train", columns=["disease"]).num_rows
 
@@ -141,14 +139,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: top-1 and overlaps on originals as JSON")],
 ) -> None:
     """Train the judges of medical utility on the originals."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     section = load(Path("params.yaml")).train_judges
     with shards.timing(STAGE) as record:
         record.images = run(mema, mema_seg, judges, metrics, section)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    stage.start(main)

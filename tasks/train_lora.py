@@ -1,9 +1,7 @@
 """Stage train_lora: LoRA of the generator on the patients' training photos, with sheets of images."""
 
-import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -20,12 +18,14 @@ from models.diffusion.generator import check_sha256, generator_folder
 from models.diffusion.images import decode
 from models.diffusion.latents import cache_moments
 from models.diffusion.lora import LoraSettings, save_lora
-from tasks import shards
+from models.distributed import group
+from tasks import durable, launch, shards
 from tasks.params import Generator, TrainLora, load
 
 STAGE = "train_lora"
 MODELS = Path(next(iter(models.diffusion.__path__))).parent
-CODE = (MODELS / "diffusion", MODELS / "conditions.py", MODELS / "checkpoint.py", Path(__file__))
+FILES = ("diffusion", "conditions.py", "checkpoint.py", "distributed.py")
+CODE = (*(MODELS / name for name in FILES), Path(__file__))
 BATCH = 64
 
 
@@ -81,23 +81,29 @@ def forget_scratch() -> None:
 
 
 def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: TrainLora) -> int:
-    """Train on the photos of split `train`, going on where a killed run stopped; return the images seen."""
-    settings = LoraSettings(**section.model_dump())
+    """Train on the photos of split `train`, going on where a killed run stopped; return the images seen.
+
+    In a group all processes train, and one publishes.
+    """
+    settings, together = LoraSettings(**section.model_dump()), group()
+    together.share(settings.batch_size, f"{STAGE}.batch_size")  # an error before any work
     diseases = training_diseases(faces)
     folder = generator_folder(generator.path)
     # the adapter has no part in this stage
     expected = {name: digest for name, digest in generator.sha256.items() if name != "ip_adapter"}
     check_sha256(folder, Path(generator.ip_adapter), expected)
-    fingerprint = shards.fingerprint(faces, folder, *CODE, **section.model_dump())
+    fingerprint = durable.fingerprint(faces, folder, *CODE, **section.model_dump())
     scratch = shards.SCRATCH / f"{STAGE}-{fingerprint}"
     networks = load_networks(folder)
     images = training_images(faces, networks.image_size_px)
     moments = cache_moments(networks.vae, images, len(diseases), scratch / "latents")
     captions = [prompt(disease) for disease in diseases]
     summary = fine_tune(networks, moments, captions, settings, scratch)
-    publish(networks.unet, scratch / "grids", lora, settings)
-    shards.write_json(metrics, summary)
-    forget_scratch()
+    together.wait()  # nobody needs the scratch any more
+    if together.is_main:
+        publish(networks.unet, scratch / "grids", lora, settings)
+        durable.write_json(metrics, summary)
+        forget_scratch()
     return summary["images_seen"]
 
 
@@ -107,14 +113,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: counts and loss as JSON")],
 ) -> None:
     """Fine-tune the generator on the patients' faces."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(faces, lora, metrics, params.generator, params.train_lora)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    launch.start(main)

@@ -1,6 +1,5 @@
 """Stage train_medical_encoder: Enc_med, a network that knows the signs, from MeMa's training split alone."""
 
-import logging
 import os
 import shutil
 import sys
@@ -14,17 +13,19 @@ import typer
 
 import models.deid
 from models.deid.diffusion_encoder import DiffusionOptions
-from models.deid.medical_encoder import MedicalFaces, encoder_class
+from models.deid.medical_encoder import MedicalEncoder, MedicalFaces, encoder_class
 from models.deid.vit_encoder import VitOptions
 from models.diffusion.generator import check_sha256, generator_folder
 from models.diffusion.images import decode
 from models.diffusion.lora import LoraSettings
-from tasks import shards
+from models.distributed import group
+from tasks import durable, launch, shards
 from tasks.params import Params, load
 
 STAGE = "train_medical_encoder"
 MODELS = Path(next(iter(models.deid.__path__))).parent
-FILES = ("augmentation.py", "checkpoint.py", "conditions.py", "diffusion")
+FILES = ("augmentation.py", "checkpoint.py", "conditions.py", "diffusion", "distributed.py")
+TOGETHER = ("diffusion", "vit", "vit_mae")  # kinds whose training several processes can share
 CODE = (*(MODELS / name for name in FILES), Path(__file__))
 
 
@@ -81,7 +82,11 @@ def options_of(kind: str, params: Params) -> Any:
 def tune(kind: str, train: Path, out: Path, params: Params) -> dict:
     """Write an encoder of `kind` to `out`, going on where a killed run stopped, and return its metrics."""
     encoder = encoder_class(kind)
-    options = options_of(kind, params)
+    options, together = options_of(kind, params), group()
+    if together.num > 1 and kind not in TOGETHER:
+        raise ValueError(
+            f"train_medical_encoder.kind: {kind!r} trains in one process; unset MEMA_PROCESSES for this stage"
+        )
     inputs = [train]
     if kind == "diffusion":
         generator = params.generator
@@ -89,20 +94,27 @@ def tune(kind: str, train: Path, out: Path, params: Params) -> dict:
         check_sha256(options.generator, Path(generator.ip_adapter), expected)
         inputs.append(options.generator)
     module = Path(sys.modules[encoder.__module__].__file__ or "")
-    fingerprint = shards.fingerprint(*inputs, module, *CODE, kind=kind, options=repr(options))
+    fingerprint = durable.fingerprint(*inputs, module, *CODE, kind=kind, options=repr(options))
     scratch = shards.SCRATCH / f"{STAGE}-{fingerprint}"
     scratch.mkdir(parents=True, exist_ok=True)
     tuned, metrics = encoder.fine_tune(kind, training_faces(train), options, scratch)
+    together.wait()  # nobody needs the scratch any more
+    if together.is_main:
+        publish(tuned, scratch / "grids", out)
+    return {"kind": kind, **metrics}
+
+
+def publish(tuned: MedicalEncoder, grids: Path, out: Path) -> None:
+    """Put the encoder and its sheets of images at `out` in one rename."""
     incoming = out.with_name(f".{out.name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)
     tuned.save(incoming)
-    for grid in sorted((scratch / "grids").glob("*.png")):
+    for grid in sorted(grids.glob("*.png")):
         (incoming / "grids").mkdir(exist_ok=True)
         _link(grid, incoming / "grids" / grid.name)
     shutil.rmtree(out, ignore_errors=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     incoming.replace(out)
-    return {"kind": kind, **metrics}
 
 
 def _link(source: Path, target: Path) -> None:
@@ -121,8 +133,9 @@ def forget_scratch() -> None:
 def run(train: Path, encoder: Path, metrics: Path, params: Params) -> int:
     """Train the encoder of train_medical_encoder.kind; return the images seen."""
     summary = tune(params.train_medical_encoder.kind, train, encoder, params)
-    shards.write_json(metrics, summary)
-    forget_scratch()
+    if group().is_main:
+        durable.write_json(metrics, summary)
+        forget_scratch()
     return summary["images_seen"]
 
 
@@ -132,14 +145,10 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: counts and loss as JSON")],
 ) -> None:
     """Train the medical semantics encoder on MeMa's training split."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(train, encoder, metrics, params)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))
+    launch.start(main)

@@ -14,7 +14,8 @@ from models.attributes.training import train_attributes
 from models.conditions import GENDERS
 from models.identity.leakage import wilson_interval
 from models.phantom_data import PhantomPhotos
-from tasks.shards import write_json
+from tasks import stage
+from tasks.durable import write_json
 from tasks.twin_params import load_twins
 from tasks.twin_photos import checkpoint, joined, rendered
 
@@ -63,4 +64,4 @@ def quality(deepface: Path, unseen: PhantomPhotos) -> dict:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

@@ -17,7 +17,8 @@ from models.metrics.disease_classifier import (
     train_classifier,
 )
 from models.phantom_data import PhantomPhotos
-from tasks.shards import write_json
+from tasks import stage
+from tasks.durable import write_json
 from tasks.twin_params import load_twins
 from tasks.twin_photos import checkpoint, joined, rendered
 
@@ -65,4 +66,4 @@ def _share(right: np.ndarray) -> dict:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

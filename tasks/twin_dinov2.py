@@ -15,7 +15,8 @@ from models.metrics.dinov2_weights import Normalisation, write_preprocessor
 from models.metrics.disease_classifier import SIZE_PX, load_classifier
 from models.metrics.recall import share_with_interval, top1
 from models.phantom_data import PhantomPhotos
-from tasks.shards import write_json
+from tasks import stage
+from tasks.durable import write_json
 from tasks.twin_data import PairedPhotos, paired_photos
 from tasks.twin_params import TwinDinov2, load_twins
 from tasks.twin_photos import checkpoint, rendered
@@ -92,4 +93,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

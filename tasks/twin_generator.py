@@ -21,7 +21,8 @@ from models.diffusion.twin_networks import (
     build_unet,
     save_generator,
 )
-from tasks.shards import write_json
+from tasks import stage
+from tasks.durable import write_json
 from tasks.twin_data import PairedPhotos, paired_photos
 from tasks.twin_params import TwinGenerator, load_twins
 
@@ -123,4 +124,4 @@ def _pretraining_set(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from tasks.shards import write_json
+from tasks import stage
+from tasks.durable import write_json
 from tasks.twin_params import load_twins
 from tasks.twin_photos import checkpoint, rendered
 from tasks.twin_recognisers import train, verification
@@ -28,4 +29,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from models.phantom_data import PhantomPhotos, phantom_photos
-from tasks.shards import fingerprint
+from tasks.durable import fingerprint
 from tasks.twin_params import Photos, Section
 
 RENDERER = (Path("models/phantom"), Path("models/phantom_data.py"), Path("models/conditions.py"))

@@ -17,7 +17,8 @@ from models.identity.leakage import wilson_interval
 from models.identity.recogniser import load_recogniser
 from models.metrics.disease_classifier import load_classifier, predict
 from models.phantom_data import phantom_photos
-from tasks.shards import write_json
+from tasks import stage
+from tasks.durable import write_json
 from tasks.twin_params import TwinQuality, load_twins
 
 ALLOWED = (0.2, 0.4)  # the paper's range of injection weights
@@ -129,4 +130,4 @@ def _write_sheet(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

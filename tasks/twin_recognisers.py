@@ -13,7 +13,8 @@ from models.identity.recogniser import load_recogniser
 from models.identity.training import equal_error_rate, pair_similarities, tar_at_fmr, train_recogniser
 from models.onnx_export import export_onnx
 from models.phantom_data import PhantomPhotos
-from tasks.shards import write_json
+from tasks import stage
+from tasks.durable import write_json
 from tasks.twin_params import RecogniserTwin, load_twins
 from tasks.twin_photos import checkpoint, rendered
 
@@ -69,4 +70,4 @@ def verification(path: Path, unseen: PhantomPhotos) -> dict:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

@@ -18,7 +18,8 @@ from models.segmentation.prompts import correction, inner_point, loose_box, rand
 from models.segmentation.sam import Prompt, Sam, load_sam
 from models.segmentation.training import train_sam
 from models.segmentation.twin_network import save_twin, twin_sam
-from tasks.shards import fingerprint, write_json
+from tasks import stage
+from tasks.durable import fingerprint, write_json
 from tasks.twin_params import load_twins
 from tasks.twin_photos import RENDERER, checkpoint
 
@@ -114,4 +115,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    stage.start(main)

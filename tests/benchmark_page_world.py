@@ -13,7 +13,7 @@ from models.conditions import DISEASES
 from models.diffusion.images import encode_png
 from models.phantom import render, sample_phantom, sample_shot
 from models.report.benchmark_measured import BenchmarkMeasured
-from tasks import schemas, shards
+from tasks import durable, schemas, shards
 
 # Med-Class and ID-Dis of each method.
 METHODS = {
@@ -166,7 +166,7 @@ def measured(profile: str = "phantom", **changes: object) -> BenchmarkMeasured:
 
 def write_metrics(folder: Path, profile: str = "phantom") -> None:
     for name, values in metrics(profile).items():
-        shards.write_json(folder / f"{name}.json", values)
+        durable.write_json(folder / f"{name}.json", values)
 
 
 def write_pictures(root: Path, size: int = 24, methods: Sequence[str] = tuple(METHODS)) -> None:

@@ -12,7 +12,7 @@ from models.identity.leakage import average_rate, leak_rate
 from models.metrics.legibility import legibility
 from models.onnx_export import export_onnx
 from models.phantom import render, sample_phantom, sample_shot
-from tasks import schemas, shards
+from tasks import durable, schemas, shards
 
 RNG = np.random.default_rng(5)
 NAMES = ("arcface", "cosface")
@@ -124,7 +124,7 @@ def write_metrics(data: Path, **changes: dict) -> None:
         "distribution": distribution(), "legibility": legibility(index, severity, seen),
     }  # fmt: skip
     for name, value in (values | changes).items():
-        shards.write_json(data / f"metrics/{name}.json", value)
+        durable.write_json(data / f"metrics/{name}.json", value)
 
 
 def build(root: Path) -> None:

@@ -19,6 +19,7 @@ from models.diffusion.fine_tuning import fine_tune, load_networks
 from models.diffusion.generator import load_pipeline, prompt_table
 from models.diffusion.latents import cache_moments, factors, to_unet
 from models.diffusion.lora import LoraSettings, save_lora
+from models.distributed import group
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,11 @@ class DiffusionEncoder(MedicalEncoder):
         moments = cache_moments(networks.vae, faces.images, len(faces.images), scratch / "latents")
         captions = [caption(*told) for told in zip(faces.diseases, faces.severities, strict=True)]
         summary = fine_tune(networks, moments, captions, options.lora, scratch)
-        lora = scratch / "lora"
-        shutil.rmtree(lora, ignore_errors=True)
-        save_lora(networks.unet, lora, options.lora)
+        together, lora = group(), scratch / "lora"
+        if together.is_main:
+            shutil.rmtree(lora, ignore_errors=True)
+            save_lora(networks.unet, lora, options.lora)
+        together.wait()
         encoder = build_diffusion_encoder(
             options.generator, lora, timestep=options.timestep, prompt=options.prompt
         )

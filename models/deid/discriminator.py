@@ -10,7 +10,7 @@ class PatchDiscriminator(nn.Module):
     """Patches of RGB images in [-1, 1] to logits, at full and at half resolution (Wang et al. 2018).
 
     Patches rather than whole faces: MeMa's few images would otherwise be learnt by heart. `slope_penalty`
-    keeps it smooth and `augmented` shows it no image twice. Spectral normalisation was tried and left: its
+    keeps it smooth and `Augmentation` shows it no image twice. Spectral normalisation was tried and left: its
     logits stayed within 0.1 of one another, the hinge loss at chance for hundreds of steps.
     """
 
@@ -24,20 +24,6 @@ class PatchDiscriminator(nn.Module):
             logits.append(network(images))
             images = F.avg_pool2d(images, 2)
         return logits
-
-
-def augmented(images: Float[Tensor, "b 3 h w"], generator: torch.Generator) -> Float[Tensor, "b 3 h w"]:
-    """Return images mirrored, moved by up to an eighth and lit at random (Zhao et al. 2020), differentiably."""
-    num, size = len(images), images.shape[-1]
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator).to(images.device) * 2 - 1
-
-    mirrored = uniform(num, 1, 1, 1) < 0
-    images = torch.where(mirrored, images.flip(3), images) + 0.2 * uniform(num, 1, 1, 1)
-    reach = size // 8
-    down, right = (int(torch.randint(-reach, reach + 1, (), generator=generator)) for _ in range(2))
-    return images.roll((down, right), (2, 3))
 
 
 def slope_penalty(network: PatchDiscriminator, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, ""]:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from models.augmentation import to_signal
 from models.deid.medical_encoder import MedicalEncoder
 from models.deid.networks import encode
+from models.distributed import group
 
 BATCH = 16
 NAMES = ("images", "latents", "f_med", "phi")
@@ -65,7 +66,6 @@ class OriginalFeatures:
         return mean.float().view(1, -1, 1, 1), std.float().view(1, -1, 1, 1)
 
 
-@torch.no_grad()
 def cache_features(
     images: Sequence[UInt8[np.ndarray, "s s 3"]],
     diseases: Sequence[int],
@@ -76,32 +76,39 @@ def cache_features(
 ) -> OriginalFeatures:
     """Compute the features of `images` and of their mirror images into `folder`, or find them there.
 
-    `diseases` are indices into models.conditions.DISEASES.
+    `diseases` are indices into models.conditions.DISEASES. In a group one process computes, and the others wait.
     """
-    done = folder / "done"
-    if not done.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        device = next(vae.parameters()).device
-        maps: list[np.ndarray] = []
-        with tqdm(total=2 * len(images), desc="features", unit="img", mininterval=5) as bar:
-            for start in range(0, 2 * len(images), BATCH):
-                rows = range(start, min(start + BATCH, 2 * len(images)))
-                pixels = np.stack([_mirrored(images, row) for row in rows])
-                x = to_signal(torch.from_numpy(pixels), pixels.shape[1]).to(device)
-                parts = [pixels, encode(vae, x).half(), medical(x).half(), phi(x).float()]
-                arrays = [part if isinstance(part, np.ndarray) else part.cpu().numpy() for part in parts]
-                maps = maps or [
-                    _open(folder, name, 2 * len(images), array)
-                    for name, array in zip(NAMES, arrays, strict=True)
-                ]
-                for memory, values in zip(maps, arrays, strict=True):
-                    memory[rows.start : rows.stop] = values
-                bar.update(len(rows))
-        for memory in maps:
-            memory.flush()  # type: ignore[attr-defined]
+    together, done = group(), folder / "done"
+    if together.is_main and not done.exists():
+        _compute_all(images, vae, medical, phi, folder)
         done.touch()
+    together.wait()
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in NAMES}
     return OriginalFeatures(diseases=np.array([*diseases, *diseases]), **arrays)
+
+
+@torch.no_grad()
+def _compute_all(
+    images: Sequence[np.ndarray], vae: AutoencoderKL, medical: MedicalEncoder, phi: nn.Module, folder: Path
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    device = next(vae.parameters()).device
+    maps: list[np.ndarray] = []
+    with tqdm(total=2 * len(images), desc="features", unit="img", mininterval=5) as bar:
+        for start in range(0, 2 * len(images), BATCH):
+            rows = range(start, min(start + BATCH, 2 * len(images)))
+            pixels = np.stack([_mirrored(images, row) for row in rows])
+            x = to_signal(torch.from_numpy(pixels), pixels.shape[1]).to(device)
+            parts = [pixels, encode(vae, x).half(), medical(x).half(), phi(x).float()]
+            arrays = [part if isinstance(part, np.ndarray) else part.cpu().numpy() for part in parts]
+            maps = maps or [
+                _open(folder, name, 2 * len(images), array) for name, array in zip(NAMES, arrays, strict=True)
+            ]
+            for memory, values in zip(maps, arrays, strict=True):
+                memory[rows.start : rows.stop] = values
+            bar.update(len(rows))
+    for memory in maps:
+        memory.flush()  # type: ignore[attr-defined]
 
 
 def _mirrored(images: Sequence[np.ndarray], row: int) -> np.ndarray:

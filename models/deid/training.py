@@ -1,6 +1,7 @@
 """Adversarial training of MedSem-DeID (paper, "Learning Objectives"), resumable to the same weights."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,13 +13,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from models.checkpoint import load_checkpoint, save_checkpoint, step_generator
+from models.checkpoint import RunningLosses, load_checkpoint, save_checkpoint, step_generator
 from models.deid import losses
-from models.deid.discriminator import PatchDiscriminator, augmented, slope_penalty
-from models.deid.eigenfaces import eigenfaces, medical_relevance
+from models.deid.chance import Chance, draw_chance
+from models.deid.discriminator import PatchDiscriminator, slope_penalty
 from models.deid.features import Batch, OriginalFeatures
 from models.deid.medical_encoder import MedicalEncoder
+from models.deid.medical_scale import MedicalScale, prepare
 from models.deid.networks import MedSemDeID, decode
+from models.distributed import Group, group
 
 SLOPE_EVERY = 8  # steps; the penalty counts as often (Karras et al. 2020)
 LOSSES = ("deid", "rev_id", "wrong", "med", "rev", "gan", "discriminator")
@@ -62,18 +65,6 @@ class Judges:
     phi: nn.Module
 
 
-@dataclass(frozen=True)
-class MedicalScale:
-    """What L_med measures by: deviations [1, m, 1, 1] and relevance [1, 1, h16, w16] of f_med over MeMa."""
-
-    std: Float[Tensor, "1 m 1 1"]
-    relevance: Float[Tensor, "1 1 h16 w16"]
-
-    def to(self, device: torch.device) -> "MedicalScale":
-        """Return the same on a device."""
-        return MedicalScale(self.std.to(device), self.relevance.to(device))
-
-
 def make_fakes(
     model: MedSemDeID,
     vae: AutoencoderKL,
@@ -94,47 +85,22 @@ def generator_losses(
     discriminator: PatchDiscriminator,
     scale: MedicalScale,
     settings: DeidSettings,
-    generator: torch.Generator,
+    chance: Chance,
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the six losses, unweighted; phi sees the three images as one batch."""
     enc, hat, _ = fakes.chunk(3)
-    phi_enc, phi_hat, phi_wrong = judges.phi(jittered(fakes, settings.phi_jitter, generator)).chunk(3)
+    shown = fakes if chance.phi_sees is None else chance.phi_sees(fakes)
+    phi_enc, phi_hat, phi_wrong = judges.phi(shown).chunk(3)
     found = {
         "deid": losses.l_deid(batch.phi, phi_enc, settings.cosine_floor),
         "rev_id": losses.l_rev_id(batch.phi, phi_hat),
         "wrong": losses.l_wrong(batch.phi, phi_wrong, settings.cosine_floor),
         "rev": losses.l_rev(batch.x, hat),
-        "gan": losses.l_gan(discriminator(augmented(fakes, generator))),
+        "gan": losses.l_gan(discriminator(chance.judged(fakes))),
     }
     if settings.lambda_med:
         found["med"] = losses.l_med(batch.f_med, judges.medical(enc), scale.std, scale.relevance)
     return found
-
-
-def jittered(images: Float[Tensor, "b 3 h w"], strength: float, generator: torch.Generator) -> Tensor:
-    """Return images moved, tinted in patches, softened and made noisy at random, differentiably.
-
-    What phi says is the mean over such changes: tints and patterns of pixels, with which a generator fools one
-    network and no other, lose their use, and the face itself has to change.
-    """
-    if not strength:
-        return images
-    num, device = len(images), images.device
-
-    def uniform(*shape: int) -> Tensor:
-        return 2 * torch.rand(*shape, generator=generator).to(device) - 1
-
-    moved = torch.zeros(num, 2, 3, device=device)
-    moved[:, 0, 0] = moved[:, 1, 1] = 1
-    moved[:, :, 2] = 0.2 * strength * uniform(num, 2)
-    grid = nn.functional.affine_grid(moved, list(images.shape), align_corners=False)
-    images = nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    cells = int(torch.randint(2, 13, (), generator=generator))
-    tint = nn.functional.interpolate(uniform(num, 3, cells, cells), images.shape[-2:], mode="bicubic")
-    images = images * (1 + strength * uniform(num, 1, 1, 1)) + strength * tint
-    soft = nn.functional.avg_pool2d(nn.functional.pad(images, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
-    images = images.lerp(soft, torch.rand(num, 1, 1, 1, generator=generator).to(device))
-    return images + 0.2 * strength * torch.randn(images.shape, generator=generator).to(device)
 
 
 def train_deid(
@@ -150,102 +116,131 @@ def train_deid(
     """Train `model` in place, leave the average of its weights in it, return the smoothed losses.
 
     Goes on from `checkpoint`; every step draws from a generator of its own number, so a run that was killed
-    ends with the same weights. `report` and `grid` are called every `grid_every` steps.
+    ends with the same weights. `report` and `grid` are called every `grid_every` steps. The processes of a group
+    share each batch; one of them writes.
     """
-    device = next(judges.vae.parameters()).device
-    scale = prepare(model, features).to(device)
-    model.to(device).train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        discriminator = PatchDiscriminator(settings.discriminator_width).to(device)
+    together = group()
+    parts = together.parts(settings.batch_size, "train_deid.batch_size")
+    duel = Duel(model, judges, features, settings, together)
     ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-    ours = torch.optim.Adam(model.parameters(), lr=0.0, betas=settings.betas)
-    theirs = torch.optim.Adam(discriminator.parameters(), lr=0.0, betas=settings.betas)
-    running = RunningLosses().to(device)
-    kept = {"model": model, "discriminator": discriminator, "ema": ema, "theirs": theirs, "running": running}
-    first = load_checkpoint(checkpoint, ours, **kept)
-    weights = {"med": settings.lambda_med, "rev": settings.lambda_rev, "gan": settings.lambda_gan}
-    bar = tqdm(range(first, settings.steps), initial=first, total=settings.steps, desc="deid", mininterval=5)
+    running = RunningLosses(*LOSSES)
+    kept = {"model": model, "discriminator": duel.discriminator, "ema": ema, "theirs": duel.theirs}
+    kept["running"] = running
+    first = load_checkpoint(checkpoint, duel.ours, **kept)
+    bar = tqdm(
+        range(first, settings.steps), initial=first, total=settings.steps, desc="deid", mininterval=5,
+        disable=not together.is_main,
+    )  # fmt: skip
     for step in bar:
-        generator = step_generator(settings.seed, step)
-        rows = torch.randint(len(features), (settings.batch_size,), generator=generator)
-        batch = features.batch(rows, device)
-        right, wrong = torch.randn(2, len(rows), model.config.password_dim, generator=generator).to(device)
-        for optimizer, factor in ((ours, 1.0), (theirs, settings.discriminator_rate)):
-            for group in optimizer.param_groups:
-                group["lr"] = factor * settings.rate(step)
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            fakes = make_fakes(model, judges.vae, batch, right, wrong)
-            real = discriminator(augmented(batch.x, generator))
-            told = losses.discriminator_loss(real, discriminator(augmented(fakes.detach(), generator)))
-        if step % SLOPE_EVERY == 0:
-            told = told + settings.slope_weight * SLOPE_EVERY * slope_penalty(discriminator, batch.x)
-        _descend(theirs, discriminator, told, settings.max_grad_norm)
-        discriminator.requires_grad_(False)
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            found = generator_losses(fakes, batch, judges, discriminator, scale, settings, generator)
-        _descend(ours, model, sum_weighted(found, weights), settings.max_grad_norm)
-        discriminator.requires_grad_(True)
+        chance = draw_chance(
+            len(features), settings.batch_size, features.images.shape[1], model.config.password_dim,
+            settings.phi_jitter, step_generator(settings.seed, step),
+        )  # fmt: skip
+        duel.set_rates(step)
+        found = duel.step([chance.take(part) for part in parts], with_slope=step % SLOPE_EVERY == 0)
         ema.update_parameters(model)
-        running.update(found | {"discriminator": told})
+        running.update(together.sum_losses(found))
         bar.set_postfix({name: f"{value:.2f}" for name, value in running.values().items()}, refresh=False)
+        if not together.is_main:
+            continue
         if settings.grid_every and (step + 1) % settings.grid_every == 0:
             if report is not None:
                 report(step + 1, running.values())
             if grid is not None:
                 grid(step + 1, ema.module)
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
-            save_checkpoint(checkpoint, step + 1, ours, **kept)
+            save_checkpoint(checkpoint, step + 1, duel.ours, **kept)
     model.load_state_dict(ema.module.state_dict())
     model.eval()
     return running.values()
 
 
-def prepare(model: MedSemDeID, features: OriginalFeatures) -> MedicalScale:
-    """Set what is computed rather than trained, and return what L_med measures by.
+class Duel:
+    """The networks that are trained against one another, and one step of both."""
 
-    Where the model uses f_med, the keyed layer spares the places in which f_med tells the diseases apart.
-    """
-    mean, std = features.med_moments()
-    relevance = medical_relevance(features.f_med, features.diseases)
-    model.scale_f_med(mean, std)
-    if model.config.num_eigenfaces:
-        tells = model.config.med_channels and len(set(features.diseases.tolist())) > 1
-        spared = relevance if tells else None
-        model.key_with(*eigenfaces(features.latents, spared, model.config.num_eigenfaces))
-    return MedicalScale(std, relevance)
+    def __init__(
+        self, model: MedSemDeID, judges: Judges, features: OriginalFeatures, settings: DeidSettings,
+        together: Group,
+    ) -> None:  # fmt: skip
+        """Prepare `model`, in place, and a seeded discriminator, with Adam for each."""
+        self.device = next(judges.vae.parameters()).device
+        self.model, self.judges, self.features = model, judges, features
+        self.settings, self.together = settings, together
+        self.scale = prepare(model, features).to(self.device)
+        model.to(self.device).train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.discriminator = PatchDiscriminator(settings.discriminator_width).to(self.device)
+        self.ours = torch.optim.Adam(model.parameters(), lr=0.0, betas=settings.betas)
+        self.theirs = torch.optim.Adam(self.discriminator.parameters(), lr=0.0, betas=settings.betas)
+        self._weights = {"med": settings.lambda_med, "rev": settings.lambda_rev, "gan": settings.lambda_gan}
+
+    def set_rates(self, step: int) -> None:
+        """Set both learning rates to those of a step."""
+        for optimizer, factor in ((self.ours, 1.0), (self.theirs, self.settings.discriminator_rate)):
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = factor * self.settings.rate(step)
+
+    def step(self, shares: Sequence[Chance], *, with_slope: bool) -> dict[str, float]:
+        """Step the discriminator, then the model; return this process's share of the losses."""
+        found: dict[str, float] = defaultdict(float)
+        batches = [self.features.batch(chance.rows, self.device) for chance in shares]
+        whole = len(shares) == 1
+        fakes = torch.empty(0)
+        self.theirs.zero_grad()
+        for chance, batch in zip(shares, batches, strict=True):
+            with torch.set_grad_enabled(whole):  # the graphs of several parts at once are what did not fit
+                fakes = self._fakes(chance, batch)
+            told = self._told(fakes, chance, batch, with_slope)
+            found["discriminator"] += self._backward(told, chance)
+        self._descend(self.theirs, self.discriminator)
+        self.discriminator.requires_grad_(False)
+        self.ours.zero_grad()
+        for chance, batch in zip(shares, batches, strict=True):
+            fakes = fakes if whole else self._fakes(chance, batch)
+            with self._autocast():
+                ask = (batch, self.judges, self.discriminator, self.scale, self.settings, chance)
+                values = generator_losses(fakes, *ask)
+            self._backward(sum_weighted(values, self._weights), chance)
+            for name, value in values.items():
+                found[name] += float(value.detach()) * self._share(chance)
+        self._descend(self.ours, self.model)
+        self.discriminator.requires_grad_(True)
+        return found
+
+    def _fakes(self, chance: Chance, batch: Batch) -> Float[Tensor, "3b 3 h w"]:
+        right, wrong = chance.right.to(self.device), chance.wrong.to(self.device)
+        with self._autocast():
+            return make_fakes(self.model, self.judges.vae, batch, right, wrong)
+
+    def _told(
+        self, fakes: Float[Tensor, "3b 3 h w"], chance: Chance, batch: Batch, with_slope: bool
+    ) -> Float[Tensor, ""]:
+        with self._autocast():
+            real = self.discriminator(chance.real(batch.x))
+            told = losses.discriminator_loss(real, self.discriminator(chance.fake(fakes.detach())))
+        if with_slope:
+            weight = self.settings.slope_weight * SLOPE_EVERY
+            told = told + weight * slope_penalty(self.discriminator, batch.x)
+        return told
+
+    def _backward(self, loss: Float[Tensor, ""], chance: Chance) -> float:
+        share = loss * self._share(chance)
+        share.backward()
+        return float(share.detach())
+
+    def _share(self, chance: Chance) -> float:
+        return len(chance.rows) / self.settings.batch_size
+
+    def _descend(self, optimizer: torch.optim.Optimizer, module: nn.Module) -> None:
+        self.together.sum_gradients(module.parameters())
+        nn.utils.clip_grad_norm_(module.parameters(), self.settings.max_grad_norm)
+        optimizer.step()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
 
 
 def sum_weighted(found: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
     """Return L of the paper; losses without a weight of their own count once."""
     return torch.stack([weights.get(name, 1.0) * value for name, value in found.items()]).sum()
-
-
-def _descend(optimizer: torch.optim.Optimizer, module: nn.Module, loss: Tensor, max_norm: float) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(module.parameters(), max_norm)
-    optimizer.step()
-
-
-class RunningLosses(nn.Module):
-    """Losses smoothed over about the last 50 steps; buffers, so that checkpoints keep them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("totals", torch.zeros(len(LOSSES), dtype=torch.float64))
-        self.register_buffer("asked", torch.zeros(len(LOSSES), dtype=torch.bool))
-        self.register_buffer("weight", torch.zeros((), dtype=torch.float64))
-
-    def update(self, found: dict[str, Tensor]) -> None:
-        """Take in the losses of one step."""
-        values = [float(found[name].detach()) if name in found else 0.0 for name in LOSSES]
-        self.asked |= torch.tensor([name in found for name in LOSSES], device=self.asked.device)
-        self.totals.mul_(0.98).add_(torch.tensor(values, dtype=torch.float64, device=self.totals.device))
-        self.weight.mul_(0.98).add_(1)
-
-    def values(self) -> dict[str, float]:
-        """Return the smoothed losses by name, without those that are not asked for."""
-        means = (self.totals / self.weight).tolist()
-        asked = self.asked.tolist()
-        return {name: value for name, value, told in zip(LOSSES, means, asked, strict=True) if told}

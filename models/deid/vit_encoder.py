@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -24,10 +24,10 @@ from transformers import (
 from transformers.image_processing_base import ImageProcessingMixin
 
 from models.augmentation import augment
-from models.checkpoint import cosine_rate, load_checkpoint, save_checkpoint, step_generator
+from models.checkpoint import RunningLosses, cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.conditions import DISEASES
 from models.deid.medical_encoder import STRIDE, WEIGHTS, MedicalEncoder, MedicalFaces
-from models.diffusion.lora import RunningLoss
+from models.distributed import group
 
 Moments = tuple[
     list[float], list[float]
@@ -105,7 +105,7 @@ class VitEncoder(MedicalEncoder):
         """Tune on the diseases (`vit`) or on hidden patches (`vit_mae`), and keep the transformer."""
         size = len(faces.images[0])
         network, moments = build(kind, options, size)
-        network.to("cuda" if torch.cuda.is_available() else "cpu")
+        network.to(group().device)
         loss = train(network, faces, moments, options, checkpoint=scratch / "checkpoint.pt")
         if not math.isfinite(loss):
             raise ValueError(
@@ -171,36 +171,57 @@ def build(kind: str, options: VitOptions, size: int) -> tuple[nn.Module, Moments
 def train(
     network: nn.Module, faces: MedicalFaces, moments: Moments, options: VitOptions, *, checkpoint: Path
 ) -> float:
-    """Train in place, from `checkpoint` on, and return the smoothed loss; a killed run ends with the same weights."""
-    device = next(network.parameters()).device
+    """Train in place, from `checkpoint` on, and return the smoothed loss; a killed run ends with the same weights.
+
+    The processes of a group share each batch; one of them writes.
+    """
     supervised = isinstance(network, ViTForImageClassification)
     labels = torch.tensor([DISEASES.index(disease) for disease in faces.diseases])
     steps, size = num_steps(len(labels), options), len(faces.images[0])
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=options.weight_decay)
-    running = RunningLoss()
+    running, together = RunningLosses("loss"), group()
+    parts = together.parts(options.batch_size, "train_medical_encoder.vit.batch_size")
     network.train()
     first = load_checkpoint(checkpoint, optimizer, network=network, running=running)
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc="vit", mininterval=5)
+    bar = tqdm(
+        range(first, steps), initial=first, total=steps, desc="vit", mininterval=5,
+        disable=not together.is_main,
+    )  # fmt: skip
     for step in bar:
         generator = step_generator(options.seed, step)
         rows = torch.randint(len(labels), (options.batch_size,), generator=generator)
         pixels = torch.from_numpy(np.stack([faces.images[row] for row in rows.tolist()]))
-        x = normalised(augment(pixels, size, generator), moments).to(device)
+        x = normalised(augment(pixels, size, generator), moments)
         aim = _aim(network, labels[rows], generator, supervised, size)
-        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
-            loss = network(x, interpolate_pos_encoding=True, **{k: v.to(device) for k, v in aim.items()}).loss
         optimizer.zero_grad()
-        loss.backward()
+        loss = _backward(network, x, aim, parts, options)
+        together.sum_gradients(network.parameters())
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * cosine_rate(step, steps, options.warmup_steps)
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = options.learning_rate * cosine_rate(step, steps, options.warmup_steps)
         optimizer.step()
-        running.update(loss.item())
-        bar.set_postfix(loss=f"{running.value:.3f}", refresh=False)
-        if (step + 1) % options.checkpoint_every == 0 or step + 1 == steps:
+        running.update(together.sum_losses({"loss": loss}))
+        bar.set_postfix(loss=f"{running.values()['loss']:.3f}", refresh=False)
+        last = (step + 1) % options.checkpoint_every == 0 or step + 1 == steps
+        if together.is_main and last:
             save_checkpoint(checkpoint, step + 1, optimizer, network=network, running=running)
     network.eval()
-    return running.value
+    return running.values()["loss"]
+
+
+def _backward(
+    network: Any, x: Tensor, aim: dict[str, Tensor], parts: Sequence[slice], options: VitOptions
+) -> float:
+    """Add the gradients of these parts of a batch and return their share of its loss."""
+    device, total = next(network.parameters()).device, 0.0
+    for part in parts:
+        asked = {name: value[part].to(device) for name, value in aim.items()}
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+            found = network(x[part].to(device), interpolate_pos_encoding=True, **asked).loss
+        loss = found * (len(x[part]) / len(x))
+        loss.backward()
+        total += loss.item()
+    return total
 
 
 def _aim(

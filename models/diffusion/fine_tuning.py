@@ -15,14 +15,15 @@ from models.diffusion.images import encode_png, tile
 from models.diffusion.latents import LatentMoments
 from models.diffusion.lora import LoraSettings, add_lora, train_lora
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
+from models.distributed import group
 
 # Grids show how the training goes; were they drawn as params.yaml samples, a new guidance would train again.
 GRID = SamplingSettings(num_inference_steps=12, guidance_scale=3.0, batch_size=len(DISEASES))
 
 
 def load_networks(folder: Path) -> LoadedGenerator:
-    """Return UNet and autoencoder as they were pretrained, frozen, in fp32, on a GPU if any."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return UNet and autoencoder as they were pretrained, frozen, in fp32, on this process's GPU if any."""
+    device = group().device
     pipeline = load_pipeline(folder)
     table = prompt_table(pipeline, all_prompts())
     for module in (pipeline.unet, pipeline.vae):

@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.diffusion.codec import to_signal
+from models.distributed import group
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,21 @@ def cache_moments(
     folder: Path,
     batch_size: int = 16,
 ) -> LatentMoments:
-    """Encode `num` images into `folder`, or go on behind the batches that stand there (same order needed)."""
+    """Encode `num` images into `folder`, or go on behind the batches that stand there (same order needed).
+
+    In a group one process encodes, and the others wait for it.
+    """
+    together = group()
+    if together.is_main:
+        _encode_all(vae, images, num, folder, batch_size)
+    together.wait()
+    mean, std = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("mean", "std"))
+    return LatentMoments(mean, std, *factors(vae))
+
+
+def _encode_all(
+    vae: AutoencoderKL, images: Iterable[np.ndarray], num: int, folder: Path, batch_size: int
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     source = iter(images)
     maps: list[np.ndarray] = []
@@ -90,8 +105,6 @@ def cache_moments(
                 memory.flush()  # type: ignore[attr-defined]
             _write_atomically(progress, json.dumps(stop))
             bar.update(len(batch))
-    mean, std = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("mean", "std"))
-    return LatentMoments(mean, std, *factors(vae))
 
 
 def _open(path: Path, shape: tuple[int, ...], done: int) -> np.ndarray:

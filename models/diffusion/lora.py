@@ -1,7 +1,7 @@
 """Step 1 of the paper: LoRA fine-tuning of the generator on patients' photos, without image condition."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +15,9 @@ from torch.nn.functional import mse_loss
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from models.checkpoint import cosine_rate, load_checkpoint, save_checkpoint, step_generator
+from models.checkpoint import RunningLosses, cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.diffusion.latents import LatentMoments
+from models.distributed import Group, group
 
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
 CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out")
@@ -35,7 +36,6 @@ class LoraSettings:
     weight_decay: float
     max_grad_norm: float
     batch_size: int
-    gradient_accumulation: int
     epochs: int
     warmup_steps: int
     ema_decay: float
@@ -46,36 +46,12 @@ class LoraSettings:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.batch_size % self.gradient_accumulation:
-            raise ValueError(
-                f"train_lora.gradient_accumulation: {self.gradient_accumulation} does not divide "
-                f"train_lora.batch_size {self.batch_size}; choose a divisor"
-            )
         if self.precision == "fp16":
             raise ValueError("train_lora.precision: fp16 loses small gradients; allowed: bf16, fp32")
 
     def num_steps(self, num_photos: int) -> int:
         """Return the whole steps in which photos are seen `epochs` times (paper: 12,288 steps of 32)."""
         return max(1, self.epochs * num_photos // self.batch_size)
-
-
-class RunningLoss(nn.Module):
-    """The loss smoothed over about the last 50 steps; a buffer, so that checkpoints keep it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("total", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("weight", torch.zeros((), dtype=torch.float64))
-
-    def update(self, loss: float) -> None:
-        """Take in the loss of one step."""
-        self.total.mul_(0.98).add_(loss)
-        self.weight.mul_(0.98).add_(1)
-
-    @property
-    def value(self) -> float:
-        """The smoothed loss; not a number before the first step."""
-        return float(self.total / self.weight)
 
 
 def add_lora(unet: UNet2DConditionModel, settings: LoraSettings) -> None:
@@ -115,6 +91,44 @@ def train_target(
     )
 
 
+@dataclass(frozen=True)
+class NoisyBatch:
+    """What the UNet is shown in one step, and what it is to predict."""
+
+    noisy_latents: Float[Tensor, "b c h w"]
+    timesteps: Int[Tensor, " b"]
+    prompt_embeds: Float[Tensor, "b t d"]
+    target: Float[Tensor, "b c h w"]
+
+    def take(self, rows: slice, device: torch.device) -> "NoisyBatch":
+        """Return some rows on a device."""
+        return NoisyBatch(*(getattr(self, field.name)[rows].to(device) for field in fields(self)))
+
+
+def draw_batch(
+    step: int,
+    scheduler: DDPMScheduler,
+    moments: LatentMoments,
+    captions: Int[Tensor, " n"],
+    prompt_table: Float[Tensor, "p t d"],
+    settings: LoraSettings,
+) -> NoisyBatch:
+    """Draw the whole batch of a step from the step's own generator, whoever computes which rows of it."""
+    generator = step_generator(settings.seed, step)
+    rows = draw_rows(step, len(moments), settings)
+    latents = moments.draw(rows, generator)
+    noise = torch.randn(latents.shape, generator=generator)
+    timesteps = torch.randint(scheduler.config["num_train_timesteps"], (len(rows),), generator=generator)
+    told = torch.rand(len(rows), generator=generator) >= settings.caption_dropout
+    noisy_latents = scheduler.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
+    return NoisyBatch(
+        noisy_latents.contiguous(memory_format=torch.channels_last),
+        timesteps,
+        prompt_table[captions[rows] * told],
+        train_target(scheduler, latents, noise, timesteps),
+    )
+
+
 def train_lora(
     unet: UNet2DConditionModel,
     scheduler: DDPMScheduler,
@@ -130,53 +144,31 @@ def train_lora(
 
     `captions` are the photos' rows in `prompt_table`, whose row 0 is the empty prompt. Each step draws from a
     generator of its own number, so a run that was killed ends with the same weights. `grid` is called with the
-    number of steps done, every `grid_every`.
+    number of steps done, every `grid_every`. The processes of a group share each batch; one of them writes.
     """
     lora = nn.ParameterList(p for p in unet.parameters() if p.requires_grad)
     ema = AveragedModel(lora, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
     optimizer = torch.optim.AdamW(lora, lr=0.0, betas=settings.betas, weight_decay=settings.weight_decay)
-    running = RunningLoss()
+    running, together = RunningLosses("loss"), group()
+    parts = together.parts(settings.batch_size, "train_lora.batch_size")
     first = load_checkpoint(checkpoint, optimizer, lora=lora, ema=ema, running=running)
-    device, steps, parts = unet.device, settings.num_steps(len(moments)), settings.gradient_accumulation
-    bar = tqdm(
-        total=steps * settings.batch_size,
-        initial=first * settings.batch_size,
-        desc="lora",
-        unit="img",
-        mininterval=5,
-    )
+    steps = settings.num_steps(len(moments))
+    bar = _progress(first, steps, settings.batch_size, together)
     for step in range(first, steps):
-        generator = step_generator(settings.seed, step)
-        rows = draw_rows(step, len(moments), settings)
-        latents = moments.draw(rows, generator)
-        noise = torch.randn(latents.shape, generator=generator)
-        timesteps = torch.randint(scheduler.config["num_train_timesteps"], (len(rows),), generator=generator)
-        told = torch.rand(len(rows), generator=generator) >= settings.caption_dropout
-        prompt_embeds = prompt_table[captions[rows] * told]
-        noisy_latents = scheduler.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
-        target = train_target(scheduler, latents, noise, timesteps)
+        batch = draw_batch(step, scheduler, moments, captions, prompt_table, settings)
         optimizer.zero_grad()
-        total = 0.0
-        batch = (
-            noisy_latents.contiguous(memory_format=torch.channels_last),
-            timesteps,
-            prompt_embeds,
-            target,
-        )
-        for x, t, text, wanted in zip(*(tensor.to(device).chunk(parts) for tensor in batch), strict=True):
-            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                predicted = unet(x, t, text).sample
-            loss = mse_loss(predicted.float(), wanted) / parts
-            loss.backward()
-            total += loss.item()
+        loss = _backward(unet, [batch.take(part, unet.device) for part in parts], settings)
+        together.sum_gradients(lora)
         nn.utils.clip_grad_norm_(lora, settings.max_grad_norm)
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * cosine_rate(step, steps, settings.warmup_steps)
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = settings.learning_rate * cosine_rate(step, steps, settings.warmup_steps)
         optimizer.step()
         ema.update_parameters(lora)
-        running.update(total)
-        bar.set_postfix(loss=f"{running.value:.4f}", refresh=False)
-        bar.update(len(rows))
+        running.update(together.sum_losses({"loss": loss}))
+        bar.set_postfix(loss=f"{running.values()['loss']:.4f}", refresh=False)
+        bar.update(settings.batch_size)
+        if not together.is_main:
+            continue
         if settings.grid_every and (step + 1) % settings.grid_every == 0 and grid is not None:
             grid(step + 1)
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == steps:
@@ -185,7 +177,32 @@ def train_lora(
     with torch.no_grad():
         for parameter, average in zip(lora, ema.module.parameters(), strict=True):
             parameter.copy_(average)
-    return running.value
+    return running.values()["loss"]
+
+
+def _backward(unet: UNet2DConditionModel, parts: Sequence[NoisyBatch], settings: LoraSettings) -> float:
+    """Add these rows' gradients and return their share of the batch's loss."""
+    total = 0.0
+    for part in parts:
+        with torch.autocast(unet.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            predicted = unet(part.noisy_latents, part.timesteps, part.prompt_embeds).sample
+        share = len(part.timesteps) / settings.batch_size
+        loss = mse_loss(predicted.float(), part.target) * share
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def _progress(first: int, steps: int, batch_size: int, together: Group) -> tqdm:
+    """A bar that counts images, shown by one process."""
+    return tqdm(
+        total=steps * batch_size,
+        initial=first * batch_size,
+        desc="lora",
+        unit="img",
+        mininterval=5,
+        disable=not together.is_main,
+    )
 
 
 def save_lora(unet: UNet2DConditionModel, folder: Path, settings: LoraSettings) -> None:

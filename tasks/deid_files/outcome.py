@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from models.deid.sidecar import SidecarError
 from models.photos.rejection import Rejection
-from tasks import shards
+from tasks import durable
 from tasks.deid_files.places import Job
 
 
@@ -62,7 +62,7 @@ def conclude(results: list[Done], done: str, quarantine: Path | None) -> int:
         for result in failed:
             typer.echo(f"{result.reason}: {result.detail}" if result.detail else result.reason, err=True)
     elif failed:
-        shards.write_text(quarantine, _table(failed))
+        durable.write_text(quarantine, _table(failed))
         typer.echo(f"which and why: {quarantine}", err=True)
     else:
         quarantine.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import shards
+from tasks import durable
 from tasks.ingest import list_files
 
 SIDECAR = ".mema"
@@ -71,7 +71,7 @@ def write_new(path: Path, data: bytes) -> None:
     """Write atomically and durably, after removing what a killed run left half-written of this file."""
     for stale in path.parent.glob(f".{_escaped(path.name)}.*.tmp"):
         stale.unlink(missing_ok=True)
-    shards.write_bytes(path, data)
+    durable.write_bytes(path, data)
 
 
 def _escaped(name: str) -> str:

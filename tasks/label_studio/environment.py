@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks import shards
+from tasks import durable
 from tasks.label_studio.places import Places
 
 CONSTRAINTS = Path(__file__).parents[2] / "constraints-label-studio.txt"
@@ -32,7 +32,7 @@ def ensure(places: Places) -> Path:
     install = [python, "-m", "pip", "install", *flags, "--constraint", CONSTRAINTS, "label-studio"]
     if subprocess.run(install, check=False, env=clean()).returncode:
         raise ValueError(f"{places.venv}: pip failed, see above; mend it and call make label-studio again")
-    shards.write_text(stamp, pins)
+    durable.write_text(stamp, pins)
     return bin_folder
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from models.annotation.manifest import Manifest, Reader, read_json
 from models.annotation.manifest import read_manifest as read
-from tasks import shards
+from tasks import durable
 
 NAME = "manifest.json"
 
@@ -26,7 +26,7 @@ def remember(folder: Path, version: str, name: str, reader: Reader) -> None:
     entry = reader.model_dump(mode="json", by_alias=True, exclude_none=True)
     readers = {**before.get("readers", {}), name: entry}
     document = {"source": "label_studio", "label_studio_version": version, "readers": readers}
-    shards.write_json(folder / NAME, document)
+    durable.write_json(folder / NAME, document)
 
 
 def _refuse_simulated(folder: Path, source: str) -> None:

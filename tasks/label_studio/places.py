@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks import shards
+from tasks import durable
 
 ROOT = Path(".label_studio")
 SERVED_LINK = "images"
@@ -109,6 +109,6 @@ def write_accounts(places: Places, accounts: Accounts) -> None:
     readers: dict[str, Any] = {name: vars(account) for name, account in accounts.readers.items()}
     mask = os.umask(0o077)
     try:
-        shards.write_json(places.accounts, {"url": accounts.url, "readers": readers})
+        durable.write_json(places.accounts, {"url": accounts.url, "readers": readers})
     finally:
         os.umask(mask)

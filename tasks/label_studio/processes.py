@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tasks import shards
+from tasks import durable
 from tasks.label_studio.places import Places
 
 GRACE_SECONDS = 15
@@ -48,7 +48,7 @@ def start(
             start_new_session=True,
         )
     started = psutil.Process(process.pid).create_time()
-    shards.write_json(places.pid(name), {"pid": process.pid, "started": started, "address": address})
+    durable.write_json(places.pid(name), {"pid": process.pid, "started": started, "address": address})
 
 
 def stop(places: Places, name: str, grace_seconds: float = GRACE_SECONDS) -> bool:

@@ -20,7 +20,7 @@ from uuid import uuid4
 import typer
 
 from models.annotation.manifest import Reader
-from tasks import dvc, shards
+from tasks import durable, dvc
 from tasks.label_studio.access import Target, target_here
 from tasks.label_studio.client import LabelStudio, UnclearError, check_version
 from tasks.label_studio.manifest import read_manifest
@@ -30,7 +30,7 @@ from tasks.label_studio.project import require
 EXPORT_SECONDS = 1800
 ABANDONED_SECONDS = 300  # a snapshot whose server was killed stays "in progress" for ever
 POLL_SECONDS = 2.0
-REMOTE = "hospital"
+REMOTE = "restricted"
 OPTIONS = {
     "task_filter_options": {},
     "annotation_filter_options": {"usual": True, "ground_truth": True, "skipped": True},
@@ -67,7 +67,7 @@ def pull(out: Path, target: Target) -> dict[str, Counts]:
             require(client, reader.project)
             export = snapshot(client, reader.project)
         counts[name] = account_for(reader, export)
-        shards.write_text(out / f"export-{name}.json", json.dumps(export, ensure_ascii=False) + "\n")
+        durable.write_text(out / f"export-{name}.json", json.dumps(export, ensure_ascii=False) + "\n")
     copy_proposals(target.places, out)
     return counts
 
@@ -147,7 +147,7 @@ def copy_proposals(places: Places, out: Path) -> None:
     """Copy the SAM backend's log, less a last line that is being written; no log makes an empty copy."""
     data = places.proposals.read_bytes() if places.proposals.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
-    shards.write_text(out / "proposals.jsonl", whole.decode(errors="replace"))
+    durable.write_text(out / "proposals.jsonl", whole.decode(errors="replace"))
 
 
 def main(
@@ -155,7 +155,7 @@ def main(
         "data/label_studio"
     ),
     root: Annotated[Path, typer.Option(help="Label Studio's folder")] = ROOT,
-    add: Annotated[bool, typer.Option(help="dvc add the folder, for the remote `hospital`")] = True,
+    add: Annotated[bool, typer.Option(help="dvc add the folder, for the remote `restricted`")] = True,
 ) -> None:
     """Pull what the readers said so far; readers may go on working meanwhile."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

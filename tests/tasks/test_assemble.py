@@ -9,7 +9,7 @@ import pytest
 
 from models.annotation.adjudication import adjudicate
 from models.segmentation.masks import decode_mask, dice
-from tasks import annotations, assemble, schemas, shards
+from tasks import annotations, assemble, durable, schemas, shards
 from tasks.params import Annotations, Assemble, load
 from tests.readers_world import lesion, simulate, write_selection
 
@@ -221,7 +221,7 @@ def test_other_readers_names_become_aliases(root, tmp_path):
     (world / "selected").symlink_to(root / "selected")
     place = votes.schema.get_field_index("reader")
     shards.write_table(world / "annotations/votes.parquet", votes.set_column(place, "reader", names))
-    shards.write_json(world / "annotations/readers.json", who)
+    durable.write_json(world / "annotations/readers.json", who)
     run(world, tmp_path)
     written = [path.read_bytes() for path in tmp_path.glob("*.json")]
     written += [path.read_bytes() for path in (tmp_path / "mema").rglob("*.parquet")]

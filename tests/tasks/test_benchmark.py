@@ -17,7 +17,7 @@ from tasks import (
     train_judges,
 )
 from tasks.benchmark_params import Deidentify
-from tasks.params import Generator
+from tasks.donors import GeneratorFiles
 from tests import judges_world
 from tests.deid_world import SIZE_PX, UTILITY, write_deid_world
 
@@ -38,7 +38,7 @@ def world(tmp_path_factory):
         patch.chdir(root)
         judges = judges_world.section(judges_world.toy_pretrained(root))
         train_judges.run(mema, mema_seg, data / "judges", root / "judges.json", judges)
-        loader = deidentify.Loader(Generator(path="", ip_adapter=""), "fp32", mema, Path(), Path())
+        loader = deidentify.Loader(GeneratorFiles(Path(), None, None, "fp32"), mema / "train", Path())
         deidentify.run(mema, mema_seg, data / "deidentified", section, loader)
         metrics, made = data / "metrics", data / "deidentified"
         loss = world.loss_recogniser

@@ -10,7 +10,7 @@ from models.deid.deidentifier import load_deidentifier
 from models.diffusion.images import decode
 from tasks import deidentify, shards
 from tasks.benchmark_params import Deidentify
-from tasks.params import Generator
+from tasks.donors import GeneratorFiles
 from tests.deid_world import write_deid_world
 from tests.toy_deid import toy_deidentifier
 
@@ -55,9 +55,9 @@ def section(**changes) -> Deidentify:
 
 
 def run(world, section: Deidentify, out: Path = OUT) -> int:
-    generator = Generator(path="nowhere", ip_adapter="")
+    generator = GeneratorFiles(Path("nowhere"), None, None, "fp32")
     mema = world.data / "mema"
-    loader = deidentify.Loader(generator, "fp32", mema, Path("lora"), world.data.parent / "deid")
+    loader = deidentify.Loader(generator, mema / "train", world.data.parent / "deid")
     return deidentify.run(mema, world.data / "mema_seg", out, section, loader)
 
 

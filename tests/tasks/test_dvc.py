@@ -99,13 +99,13 @@ def test_an_added_folder_names_its_remote_also_when_added_again(project: Path) -
     folder.mkdir()
     for content in ("1", "2"):
         (folder / "a.json").write_text(content)
-        pointer = dvc.add(Path("exports"), "hospital")
+        pointer = dvc.add(Path("exports"), "restricted")
         (out,) = yaml.safe_load(pointer.read_text())["outs"]
-        assert (pointer, out["path"], out["remote"]) == (Path("exports.dvc"), "exports", "hospital")
+        assert (pointer, out["path"], out["remote"]) == (Path("exports.dvc"), "exports", "restricted")
         assert dvc.status() == {}
     assert not list(project.glob("*.tmp"))
 
 
 def test_what_cannot_be_added_is_named(project: Path) -> None:
     with pytest.raises(RuntimeError, match="dvc add missing: "):
-        dvc.add(Path("missing"), "hospital")
+        dvc.add(Path("missing"), "restricted")

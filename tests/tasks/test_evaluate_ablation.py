@@ -12,7 +12,7 @@ import yaml
 from models.deid.vit_encoder import VitEncoder, build
 from models.metrics.dinov2_weights import load_dinov2
 from models.metrics.sign_classifier import SignClassifier, save_sign_classifier
-from tasks import evaluate_ablation, schemas, shards
+from tasks import durable, evaluate_ablation, schemas
 from tasks.params import Params
 from tasks.train_medical_encoder import options_of
 from tests.deid_world import World, write_deid_world
@@ -118,14 +118,14 @@ def test_a_killed_run_goes_on_with_the_next_arm(world, monkeypatch):
     few = {"encoders": [], "lambda_med": [], "lambda_rev": [], "models": ["M2", "M4"]}
     whole = run(parameters(world, **few))
     with monkeypatch.context() as patch:
-        write = shards.write_json
+        write = durable.write_json
 
         def kill(path: Path, value: Any) -> None:
             write(path, value)
             if path.name.startswith("mema-"):
                 raise KeyboardInterrupt
 
-        patch.setattr(shards, "write_json", kill)
+        patch.setattr(durable, "write_json", kill)
         with pytest.raises(KeyboardInterrupt):
             run(parameters(world, **few))
     seen = settings_of(monkeypatch)

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from models.diffusion.images import decode
 from models.identity.recogniser import load_recogniser
 from models.metrics.identity_distance import identity_distance
-from tasks import evaluate_identity, shards
+from tasks import durable, evaluate_identity, shards
 from tasks.deidentify import DEIDENTIFIED
 from tasks.evaluate_identity import check_held_out
 from tasks.evaluation import read_originals
@@ -37,7 +37,7 @@ def write_method(world, name: str, ids: list[str], faces: list[bytes]) -> None:
     folder, nothing = world.data / "deidentified" / name, [None] * len(ids)
     columns = {"image_id": ids, "image": faces, "recovered": nothing, "wrong": nothing}
     shards.write_shards(pa.table(columns, schema=DEIDENTIFIED), folder, shard_rows=5)
-    shards.write_json(folder / "method.json", {"use": name, "options": {}, "told_disease": False})
+    durable.write_json(folder / "method.json", {"use": name, "options": {}, "told_disease": False})
 
 
 def run(world, metrics: Path, **changes) -> dict:
@@ -81,7 +81,7 @@ def test_a_method_that_leaves_an_image_out_has_no_row(world, tmp_path):
     table = shards.read_table(world.data / "deidentified/swap").slice(1)
     short = tmp_path / "short"
     shards.write_shards(table, short, shard_rows=5)
-    shards.write_json(short / "method.json", {"told_disease": False})
+    durable.write_json(short / "method.json", {"told_disease": False})
     judged = evaluate_identity.read_world(world.data / "mema", world.data / "public/faces", world.identity())
     with pytest.raises(ValueError, match="1 of 16 images lack `image`; run deidentify again"):
         evaluate_identity.identity_row(short, judged)

@@ -12,7 +12,7 @@ from models.diffusion.images import decode, encode_png
 from models.identity.recogniser import load_recogniser
 from models.metrics.image_quality import TWIN
 from models.metrics.sign_classifier import load_sign_classifier
-from tasks import evaluate_reversibility, shards, train_judges
+from tasks import durable, evaluate_reversibility, shards, train_judges
 from tasks.deidentify import DEIDENTIFIED
 from tests import judges_world
 from tests.deid_world import REVERSIBILITY, write_deid_world
@@ -40,7 +40,7 @@ def world(tmp_path_factory):
         shards.write_shards(
             pa.table(columns, schema=DEIDENTIFIED), world.data / "deidentified" / name, shard_rows=5
         )
-        shards.write_json(world.data / "deidentified" / name / "method.json", {"told_disease": False})
+        durable.write_json(world.data / "deidentified" / name / "method.json", {"told_disease": False})
     return world
 
 

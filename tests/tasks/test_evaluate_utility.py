@@ -9,7 +9,7 @@ import pytest
 
 from models.diffusion.images import decode, encode_png
 from models.metrics.landmarks import landmark_error, load_landmarks
-from tasks import evaluate_utility, shards
+from tasks import durable, evaluate_utility, shards
 from tasks.deidentify import DEIDENTIFIED
 from tests.deid_world import UTILITY, write_deid_world
 
@@ -25,7 +25,7 @@ def world(tmp_path_factory):
         # The order of the rows is not the originals': they are paired by id.
         shuffled = pa.table(columns | {"recovered": nothing, "wrong": nothing}, schema=DEIDENTIFIED)
         shards.write_shards(shuffled.take(list(reversed(range(len(faces))))), folder, shard_rows=5)
-        shards.write_json(folder / "method.json", {"told_disease": False})
+        durable.write_json(folder / "method.json", {"told_disease": False})
     return world
 
 
@@ -51,8 +51,8 @@ def test_landmarks_are_compared_by_id_and_gaze_has_a_reason_on_drawings(world, t
 def test_a_network_that_is_named_and_absent_stops_the_stage(world, tmp_path):
     absent = UTILITY.model_copy(update={"predictor": str(tmp_path / "absent.dat")})
     with pytest.raises(ValueError, match=r"evaluate_utility\.predictor: no file"):
-        evaluate_utility.load_networks(absent, "photos")
-    _, missing = evaluate_utility.load_networks(UTILITY, "photos")
+        evaluate_utility.find_networks(absent, "photos")
+    _, missing = evaluate_utility.find_networks(UTILITY, "photos")
     assert missing == {"gaze": evaluate_utility.NOT_NAMED}
 
 

@@ -93,7 +93,7 @@ def test_public_faces_get_attributes_and_stable_splits(tmp_path, monkeypatch):
     def answers(images: list[np.ndarray], deepface_home: Path) -> tuple[np.ndarray, list[str]]:
         return np.array([float(image[0, 0, 0]) for image in images]), ["female"] * len(images)
 
-    monkeypatch.setattr(ingest_public, "estimate", answers)
+    monkeypatch.setattr(ingest, "estimate", answers)
     section = IngestPublic.model_validate(COMMON | {"calibration_share": 0.4, "floor_share": 0.3})
 
     def splits() -> dict[str, str]:

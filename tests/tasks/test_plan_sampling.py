@@ -9,7 +9,7 @@ import pytest
 
 from models.conditions import DISEASES, GENDERS
 from models.metrics.cohort_profile import age_bins, age_labels, cohort_profile
-from tasks import plan_sampling, schemas, shards
+from tasks import durable, plan_sampling, schemas, shards
 from tasks.params import PlanSampling, ProfileCohort
 
 EDGES = (0, 20, 40, 60, 80, 101)
@@ -45,7 +45,7 @@ def world(tmp_path):
         age_edges=EDGES,
         min_cell=3,
     )
-    shards.write_json(tmp_path / "cohort.json", profile)
+    durable.write_json(tmp_path / "cohort.json", profile)
     splits = ["donor", "calibration", "floor"] * 200
     faces = public_faces(rng.triangular(1, 26, 80, 600), [GENDERS[i % 2] for i in range(600)], splits)
     shards.write_shards(faces, tmp_path / "faces", shard_rows=250)
@@ -92,7 +92,7 @@ def test_a_coarse_joint_is_met_within_two_percent(world):
     profile = json.loads((world / "cohort.json").read_text())
     names = ("disease", "age_bin", "gender", "p")
     profile["joint"] = [dict(zip(names, cell, strict=True)) for cell in cells]
-    shards.write_json(world / "cohort.json", profile)
+    durable.write_json(world / "cohort.json", profile)
     _, metrics = plan(world, num_images=50, num_direct=5)
     assert metrics["total_variation"]["joint"] <= 0.02
     assert metrics["cells"] == 3

@@ -10,7 +10,7 @@ import yaml
 from flows.synthesize import STAGES as SYNTHESIZE
 from models.diffusion.images import decode
 from models.report.page import CONTENTS
-from tasks import report, schemas, shards
+from tasks import durable, report, schemas, shards
 from tasks.params import Params
 from tests.report_world import NAMES, build, distribution, leakage, write_metrics
 
@@ -97,7 +97,7 @@ def test_equal_inputs_give_equal_bytes_but_for_the_timings(
     monkeypatch.setattr(shards, "SCRATCH", tmp_path)
     pages = []
     for name in ("a", "b"):
-        shards.write_json(tmp_path / "timings/sample.json", {"seconds": 2.0 + len(pages), "images": 30})
+        durable.write_json(tmp_path / "timings/sample.json", {"seconds": 2.0 + len(pages), "images": 30})
         pages.append(page_of(world, tmp_path / name))
     assert "15.0</td>" in pages[0]
     assert pages[0] != pages[1]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from models.conditions import DISEASES
-from tasks import report_benchmark, schemas, shards
+from tasks import durable, report_benchmark, schemas, shards
 from tests.benchmark_page_world import METHODS, clinical, write_metrics, write_pictures
 
 URI = re.compile(r'"data:image/\w+;base64,([^"]+)"')
@@ -122,21 +122,21 @@ def test_figures_of_other_data_are_refused(root: Path, tmp_path: Path) -> None:
         page_of(root, tmp_path, profile="paper")
     world = copied(root, tmp_path / "world")
     found = json.loads((world / "metrics/utility.json").read_text())
-    shards.write_json(world / "metrics/utility.json", found | {"profile": "photos"})
+    durable.write_json(world / "metrics/utility.json", found | {"profile": "photos"})
     with pytest.raises(
         ValueError, match=r"utility\.json: measured under the profile 'photos'.*dvc repro evaluate_utility"
     ):
         page_of(world, tmp_path)
-    shards.write_json(world / "metrics/utility.json", {"profile": "phantom"})
+    durable.write_json(world / "metrics/utility.json", {"profile": "phantom"})
     with pytest.raises(ValueError, match=r"utility\.json: has no `rows`"):
         page_of(world, tmp_path)
 
 
 def test_the_physicians_table_needs_no_profile_but_no_other_one(root: Path, tmp_path: Path) -> None:
     world = copied(root, tmp_path / "world")
-    shards.write_json(world / "metrics/clinical.json", clinical())
+    durable.write_json(world / "metrics/clinical.json", clinical())
     assert "described as: drawn faces" in page_of(world, tmp_path)
-    shards.write_json(world / "metrics/clinical.json", clinical() | {"profile": "paper"})
+    durable.write_json(world / "metrics/clinical.json", clinical() | {"profile": "paper"})
     with pytest.raises(
         ValueError, match=r"clinical\.json: measured under.*python -m tasks\.evaluate_clinical"
     ):

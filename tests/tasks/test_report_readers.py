@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from models.report.readers_page import CONTENTS
-from tasks import annotations, assemble, report_readers, schemas, shards
+from tasks import annotations, assemble, durable, report_readers, schemas, shards
 from tasks.params import Annotations, load
 from tests.readers_world import simulate, write_selection
 
@@ -36,7 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         selected, said, root / "mema", root / "mema_seg", metrics / "readers.json", metrics / "assemble.json",
         section,
     )  # fmt: skip
-    shards.write_json(metrics / "prelabel.json", {"first_masks": FIRST_MASKS})
+    durable.write_json(metrics / "prelabel.json", {"first_masks": FIRST_MASKS})
     return root
 
 
@@ -162,7 +162,7 @@ def test_a_reader_by_name_is_refused(root: Path, tmp_path: Path) -> None:
     world = linked(root, tmp_path / "metrics_named", "metrics")
     for name in report_readers.METRICS:
         text = (root / f"metrics/{name}.json").read_text().replace("reader_2", "dr_bo")
-        shards.write_text(world / f"metrics/{name}.json", text)
+        durable.write_text(world / f"metrics/{name}.json", text)
     with pytest.raises(ValueError, match=r"readers\.json: reader 'dr_bo'; allowed on the page: reader_1"):
         page_of(world, tmp_path)
     world = linked(root, tmp_path / "votes_named", "mema")

@@ -14,7 +14,9 @@ from models.diffusion.generator import embed_donor, file_sha256, files_sha256, l
 from models.diffusion.images import decode, encode_png
 from models.diffusion.lora import LoraSettings, add_lora, save_lora
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
+from tasks import donors as donors_module
 from tasks import sample, schemas, shards
+from tasks.donors import WEIGHTS
 from tasks.params import Generator, Sample
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
 
@@ -62,7 +64,7 @@ def write_lora(saved: SavedGenerator, folder: Path) -> None:
     """A LoRA of random weights, large enough that a forgotten one shows."""
     settings = LoraSettings(
         rank=4, alpha=8, targets="attention", learning_rate=1e-3, betas=(0.9, 0.99), weight_decay=0.0,
-        max_grad_norm=1.0, batch_size=2, gradient_accumulation=1, epochs=1, warmup_steps=1, ema_decay=0.0,
+        max_grad_norm=1.0, batch_size=2, epochs=1, warmup_steps=1, ema_decay=0.0,
         caption_dropout=0.0, precision="fp32", checkpoint_every=9, grid_every=0, seed=0,
     )  # fmt: skip
     unet = UNet2DConditionModel.from_pretrained(saved.folder, subfolder="unet")
@@ -114,7 +116,7 @@ def test_samples_are_the_plan_with_images_and_lineage(saved):
         "shard-00001.parquet",
     ]
     assert samples["image_id"].to_pylist() == [schemas.image_id(image) for image in pixels(samples)]
-    generator, lora = files_sha256(saved.folder, saved.ip_adapter), Path("lora") / sample.WEIGHTS
+    generator, lora = files_sha256(saved.folder, saved.ip_adapter), Path("lora") / WEIGHTS
     assert set(samples["generator_sha256"].to_pylist()) == {generator}
     assert set(samples["lora_sha256"].to_pylist()) == {file_sha256(lora)}
     assert list(Path(".scratch").iterdir()) == []
@@ -145,7 +147,7 @@ def test_lora_donor_weight_prompt_and_seed_all_reach_the_image(saved):
         )
         after = execute(saved, changed)["image_id"].to_pylist()
         assert [a == b for a, b in zip(after, before, strict=True)] == [True, False, True], name
-    weights = Path("lora") / sample.WEIGHTS
+    weights = Path("lora") / WEIGHTS
     weights.write_bytes(_zeros_like(weights))
     assert set(execute(saved, plan)["image_id"].to_pylist()).isdisjoint(before)
 
@@ -165,12 +167,12 @@ def test_equal_rows_give_equal_pixels_whatever_the_shards_and_neighbours(saved, 
     assert again == [expected[i] for i in order]
 
 
-def test_a_killed_run_keeps_its_shards_and_embeds_only_what_is_left(saved, monkeypatch, caplog):
+def test_a_killed_run_keeps_its_shards_and_the_embeddings_of_donors(saved, monkeypatch, caplog):
     plan = plan_of(12)
     whole = execute(saved, plan)
     digest = [file_sha256(path) for path in sorted(Path("samples").iterdir())]
     batches, donors = [], []
-    make, embed = sample.sample_rows, sample.embed_donor
+    make, embed = sample.sample_rows, donors_module.embed_donor
 
     def watch_rows(generator, rows, settings):
         batches.append([row.seed for row in rows])
@@ -183,7 +185,7 @@ def test_a_killed_run_keeps_its_shards_and_embeds_only_what_is_left(saved, monke
         return embed(generator, image)
 
     monkeypatch.setattr(sample, "sample_rows", watch_rows)
-    monkeypatch.setattr(sample, "embed_donor", watch_donors)
+    monkeypatch.setattr(donors_module, "embed_donor", watch_donors)
     shards.shutil.rmtree("samples")
     with pytest.raises(KeyboardInterrupt):
         execute(saved, plan)
@@ -194,7 +196,7 @@ def test_a_killed_run_keeps_its_shards_and_embeds_only_what_is_left(saved, monke
     assert execute(saved, plan).equals(whole)
     assert "1 of 2 shards already done" in caplog.text
     assert batches[4:] == [[994, 993, 992], [991, 990, 989]]
-    assert donors == [2, 3]
+    assert donors == []
     assert [file_sha256(path) for path in sorted(Path("samples").iterdir())] == digest
 
 
@@ -220,7 +222,7 @@ def test_plans_that_cannot_be_executed_are_refused_with_a_remedy(saved):
         execute(saved, nobody)
     with pytest.raises(ValueError, match=r"generator\.sha256\.ip_adapter: expected 00"):
         execute(saved, plan, sha256={"ip_adapter": "00"})
-    (Path("lora") / sample.WEIGHTS).unlink()
+    (Path("lora") / WEIGHTS).unlink()
     with pytest.raises(ValueError, match=r"lora: no file lora/pytorch_lora_weights\.saf.*dvc repro"):
         execute(saved, plan)
     lost = SavedGenerator(saved.folder, Path("nowhere.safetensors"))

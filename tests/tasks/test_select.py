@@ -16,7 +16,7 @@ from models.conditions import DISEASES, GENDERS
 from models.diffusion.images import encode_png
 from models.metrics.cohort_profile import cohort_profile
 from models.phantom import render, sample_phantom, sample_shot
-from tasks import schemas, select, shards
+from tasks import durable, schemas, select, shards
 from tasks.params import Params, load
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ def write_world(root: Path, samples: list[dict], patients: list[np.ndarray], sha
     shards.write_shards(faces, root / "patients", shard_rows=3)
     diseases, ages, genders = zip(*PATIENTS, strict=True)
     profile = cohort_profile(range(8), diseases, np.array(ages), genders, age_edges=EDGES, min_cell=1)
-    shards.write_json(root / "cohort.json", profile)
+    durable.write_json(root / "cohort.json", profile)
     return root
 
 

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from tasks import shards
+from tasks import durable, shards
 
 ROWS = pa.table({"value": list(range(25))})
 SETTINGS = {"shard_rows": 4, "stage": "toy", "fingerprint": "f", "desc": "toy"}
@@ -21,12 +23,15 @@ SLOW_STAGE = """
 import time, pyarrow as pa
 from pathlib import Path
 from tasks import shards
-def work(part):
-    time.sleep(0.15)
-    with open("worked.txt", "a") as log:
-        log.write(f"{part['value'][0]}\\n")
-    return part.append_column("double", pa.array([2 * v for v in part["value"].to_pylist()]))
-shards.map_shards(pa.table({"value": list(range(25))}), work, Path("out"),
+class Work:
+    def load(self):
+        def work(part):
+            time.sleep(0.15)
+            with open("worked.txt", "a") as log:
+                log.write(f"{part['value'][0]}\\n")
+            return part.append_column("double", pa.array([2 * v for v in part["value"].to_pylist()]))
+        return work
+shards.map_shards(pa.table({"value": list(range(25))}), Work(), Path("out"),
                   shard_rows=4, stage="toy", fingerprint="f", desc="toy")
 """
 
@@ -36,9 +41,20 @@ def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def double(part: pa.Table) -> pa.Table:
-    doubled = [2 * value for value in part["value"].to_pylist()]
-    return part.append_column("double", pa.array(doubled, pa.int64()))
+@dataclass(frozen=True)
+class Double:
+    """Work: adds a column; `seen` is called with each part's first value, where the part is worked on."""
+
+    seen: Callable[[int], object] = id
+
+    def load(self) -> Callable[[pa.Table], pa.Table]:
+        def double(part: pa.Table) -> pa.Table:
+            values = part["value"].to_pylist()
+            if values:
+                self.seen(values[0])
+            return part.append_column("double", pa.array([2 * value for value in values], pa.int64()))
+
+        return double
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -55,7 +71,7 @@ def run_slow(folder: Path) -> subprocess.Popen:
 
 
 def test_rows_come_back_in_order_and_scratch_is_gone(tmp_path):
-    shards.map_shards(ROWS, double, tmp_path / "out", **SETTINGS)
+    shards.map_shards(ROWS, Double(), tmp_path / "out", **SETTINGS)
     table = shards.read_table(tmp_path / "out")
     assert table["double"].to_pylist() == [2 * value for value in range(25)]
     assert len(list((tmp_path / "out").iterdir())) == 7
@@ -64,7 +80,7 @@ def test_rows_come_back_in_order_and_scratch_is_gone(tmp_path):
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "no checksum"])
 def test_a_damaged_shard_is_made_again_and_a_whole_one_is_not(tmp_path, damage):
-    folder = shards.compute_shards(ROWS, double, **SETTINGS)
+    folder = shards.compute_shards(ROWS, Double(), **SETTINGS)
     expected = digests(folder)
     victim = folder / "shard-00002.parquet"
     content = victim.read_bytes()
@@ -74,13 +90,8 @@ def test_a_damaged_shard_is_made_again_and_a_whole_one_is_not(tmp_path, damage):
         victim.write_bytes(content[:20] + bytes([content[20] ^ 1]) + content[21:])
     else:
         victim.with_suffix(".sha256").unlink()
-    worked = []
-
-    def work(part: pa.Table) -> pa.Table:
-        worked.append(part["value"][0].as_py())
-        return double(part)
-
-    shards.compute_shards(ROWS, work, **SETTINGS)
+    worked: list[int] = []
+    shards.compute_shards(ROWS, Double(worked.append), **SETTINGS)
     assert worked == [8]
     assert digests(folder) == expected
 
@@ -105,7 +116,7 @@ def test_a_killed_run_is_taken_up_with_equal_bytes(tmp_path):
 
 
 def test_no_rows_make_one_shard_with_the_columns(tmp_path):
-    shards.map_shards(ROWS.slice(0, 0), double, tmp_path / "out", **SETTINGS)
+    shards.map_shards(ROWS.slice(0, 0), Double(), tmp_path / "out", **SETTINGS)
     assert shards.read_table(tmp_path / "out").column_names == ["value", "double"]
 
 
@@ -117,10 +128,10 @@ def test_an_out_that_stands_there_is_replaced(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
-    shards.write_json(tmp_path / "m.json", {"b": 1, "a": 2})
+    durable.write_json(tmp_path / "m.json", {"b": 1, "a": 2})
     assert (tmp_path / "m.json").read_text() == '{\n  "a": 2,\n  "b": 1\n}\n'
     with pytest.raises(ValueError, match="JSON compliant"):
-        shards.write_json(tmp_path / "m.json", {"a": float("nan")})
+        durable.write_json(tmp_path / "m.json", {"a": float("nan")})
     assert json.loads((tmp_path / "m.json").read_text()) == {"a": 2, "b": 1}
 
 
@@ -132,14 +143,14 @@ def test_missing_shards_say_what_to_run(tmp_path):
 def test_fingerprint_follows_content_names_and_values(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/x").write_text("1")
-    first = shards.fingerprint(tmp_path / "a", rows=3)
+    first = durable.fingerprint(tmp_path / "a", rows=3)
     os.utime(tmp_path / "a/x", (1, 1))
-    assert shards.fingerprint(tmp_path / "a", rows=3) == first
-    assert shards.fingerprint(tmp_path / "a", rows=4) != first
+    assert durable.fingerprint(tmp_path / "a", rows=3) == first
+    assert durable.fingerprint(tmp_path / "a", rows=4) != first
     (tmp_path / "a/x").write_text("2")
-    second = shards.fingerprint(tmp_path / "a", rows=3)
+    second = durable.fingerprint(tmp_path / "a", rows=3)
     (tmp_path / "a/x").rename(tmp_path / "a/y")
-    assert len({first, second, shards.fingerprint(tmp_path / "a", rows=3)}) == 3
+    assert len({first, second, durable.fingerprint(tmp_path / "a", rows=3)}) == 3
 
 
 def test_timing_is_written_on_success_only(tmp_path):

@@ -47,15 +47,20 @@ def parameters(world: World, **changes: Any) -> Params:
     return Params.model_validate(values)
 
 
+def write_workspace(folder: Path) -> World:
+    """Write MeMa, a generator's autoencoder and a medical encoder."""
+    found = write_deid_world(folder)
+    toy_vae().save_pretrained(folder / "generator/vae")
+    network, moments = build("vit", options_of("vit", parameters(found)), 96)
+    VitEncoder(network.vit, "vit", moments).save(folder / "encoder")  # type: ignore[arg-type]
+    return found
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
-    found = write_deid_world(tmp_path)
-    toy_vae().save_pretrained("generator/vae")
-    network, moments = build("vit", options_of("vit", parameters(found)), 96)
-    VitEncoder(network.vit, "vit", moments).save(Path("encoder"))  # type: ignore[arg-type]
-    return found
+    return write_workspace(tmp_path)
 
 
 def run(params: Params, out: str = "deid") -> dict[str, Any]:

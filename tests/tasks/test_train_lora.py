@@ -15,7 +15,7 @@ from models.conditions import DISEASES, all_prompts
 from models.diffusion import fine_tuning
 from models.diffusion.generator import load_generator
 from models.diffusion.images import decode, encode_png
-from tasks import schemas, shards, train_lora
+from tasks import durable, schemas, shards, train_lora
 from tasks.params import Generator, TrainLora
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
 
@@ -167,7 +167,7 @@ def test_a_killed_run_leaves_the_bytes_of_an_undisturbed_one(saved, monkeypatch,
 def test_a_kill_between_outs_keeps_the_grids_for_the_next_run(saved, monkeypatch):
     train(saved, "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(durable, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(saved, "cut")
     train(saved, "cut")

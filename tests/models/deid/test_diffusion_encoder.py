@@ -15,7 +15,7 @@ GENERATOR = Path("data/phantom/twins/generator")
 PROMPT = "A face, eye"
 SETTINGS = LoraSettings(
     rank=4, alpha=8, targets="attention+convolutions", learning_rate=1e-3, betas=(0.9, 0.99), weight_decay=0.0,
-    max_grad_norm=1.0, batch_size=4, gradient_accumulation=1, epochs=1, warmup_steps=0, ema_decay=0.0,
+    max_grad_norm=1.0, batch_size=4, epochs=1, warmup_steps=0, ema_decay=0.0,
     caption_dropout=0.0, precision="fp32", checkpoint_every=9, grid_every=0, seed=1,
 )  # fmt: skip
 

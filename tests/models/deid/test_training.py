@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -7,18 +8,20 @@ import torch
 from torch import nn
 
 from models.deid import training
-from models.deid.discriminator import PatchDiscriminator, augmented
+from models.deid.chance import draw_chance
+from models.deid.discriminator import PatchDiscriminator
 from models.deid.features import Batch, OriginalFeatures, cache_features
 from models.deid.networks import MedSemDeID, decode
 from models.deid.training import (
     DeidSettings,
+    Duel,
     Judges,
     MedicalScale,
     generator_losses,
-    jittered,
     make_fakes,
     train_deid,
 )
+from models.distributed import Group
 from tests.toy_deid import ToyMedical, ToyPhi, toy_images, toy_model, toy_vae
 
 SETTINGS = DeidSettings(
@@ -110,8 +113,9 @@ def found_losses(
 ) -> dict[str, float]:
     discriminator = PatchDiscriminator(8)
     scale = MedicalScale(torch.ones(1, ToyMedical.channels, 1, 1), torch.ones(1, 1, 6, 6))
-    generator = torch.Generator().manual_seed(0)
-    found = generator_losses(images, batch, judges, discriminator, scale, settings, generator)
+    size, jitter = images.shape[-1], settings.phi_jitter
+    chance = draw_chance(10, len(batch.x), size, 512, jitter, torch.Generator().manual_seed(0))
+    found = generator_losses(images, batch, judges, discriminator, scale, settings, chance)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -166,17 +170,6 @@ def test_the_rate_is_halved_where_the_settings_say() -> None:
     assert settings.rate(150_000) == 1e-4
 
 
-def test_jitter_changes_images_little_and_lets_gradients_through() -> None:
-    images = torch.rand(2, 3, 32, 32).mul(2).sub(1).requires_grad_()
-    out = jittered(images, 0.1, torch.Generator().manual_seed(0))
-    assert out.shape == images.shape
-    assert 0.01 < (out - images).abs().mean() < 0.7
-    out.sum().backward()
-    assert images.grad is not None
-    assert (images.grad != 0).float().mean() > 0.5
-    assert jittered(images, 0.0, torch.Generator()) is images
-
-
 def test_the_discriminator_sees_each_scale_and_learns_to_tell() -> None:
     torch.manual_seed(0)
     network = PatchDiscriminator(8)
@@ -184,6 +177,49 @@ def test_the_discriminator_sees_each_scale_and_learns_to_tell() -> None:
         (2, 1, 8, 8),
         (2, 1, 4, 4),
     ]
-    generator = torch.Generator().manual_seed(1)
-    images = torch.rand(1, 3, 32, 32, generator=generator)
-    assert not torch.equal(augmented(images, generator), augmented(images, generator))
+
+
+def gradients(network: nn.Module) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+
+
+def test_shares_of_a_batch_add_up_to_the_gradients_of_the_whole(
+    judges: Judges, features: OriginalFeatures
+) -> None:
+    """Penalty and all; at a rate of nearly nothing, so that Adam does not blow rounding up in between."""
+    settings, found = replace(SETTINGS, batch_size=4, learning_rate=1e-12), []
+    chance = draw_chance(10, 4, 96, 512, settings.phi_jitter, torch.Generator().manual_seed(1))
+    other = draw_chance(10, 4, 96, 512, settings.phi_jitter, torch.Generator().manual_seed(2))
+    for drawn, cuts in ((chance, (0, 4)), (chance, (0, 1, 4)), (other, (0, 4))):
+        alone = Group(0, 1, torch.device("cpu"))
+        duel = Duel(toy_model(ToyMedical.channels), judges, features, settings, alone)
+        duel.set_rates(0)
+        losses = duel.step([drawn.take(slice(*cut)) for cut in pairwise(cuts)], with_slope=True)
+        found.append((losses, gradients(duel.discriminator), gradients(duel.model)))
+    whole, parts, different = found
+    assert parts[0] == pytest.approx(whole[0], abs=1e-5)
+    for one, sum_of_parts, another in zip(whole[1:], parts[1:], different[1:], strict=True):
+        assert (one - sum_of_parts).norm() < 1e-5 * one.norm()
+        assert (one - another).norm() > 0.1 * one.norm()
+
+
+def test_parts_that_fit_the_memory_give_the_weights_of_the_whole_batch(
+    judges: Judges, features: OriginalFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, batch_size=4)
+    whole, parts, other = (toy_model(ToyMedical.channels) for _ in range(3))
+    before = weights(whole)
+    train_deid(whole, judges, features, settings, checkpoint=tmp_path / "whole.pt")
+    train_deid(other, judges, features, replace(settings, seed=6), checkpoint=tmp_path / "other.pt")
+    monkeypatch.setenv("MEMA_MICRO_BATCH", "3")
+    train_deid(parts, judges, features, settings, checkpoint=tmp_path / "parts.pt")
+    assert distance(parts, whole, before) < 0.005
+    assert distance(other, whole, before) > 0.2
+
+
+def distance(network: nn.Module, aim: nn.Module, start: dict[str, torch.Tensor]) -> float:
+    """How far a trained network is from another, as a share of the way that training moved the other."""
+    here, there = (torch.cat([w.flatten().float() for w in weights(one).values()]) for one in (network, aim))
+    return float(
+        (here - there).norm() / (there - torch.cat([w.flatten().float() for w in start.values()])).norm()
+    )

@@ -13,7 +13,7 @@ from tests.toy_generator import SavedGenerator
 
 SETTINGS = LoraSettings(
     rank=4, alpha=4, targets="attention+convolutions", learning_rate=5e-3, betas=(0.9, 0.99), weight_decay=0.0,
-    max_grad_norm=1.0, batch_size=4, gradient_accumulation=1, epochs=4, warmup_steps=2, ema_decay=0.5,
+    max_grad_norm=1.0, batch_size=4, epochs=4, warmup_steps=2, ema_decay=0.5,
     caption_dropout=0.1, precision="fp32", checkpoint_every=3, grid_every=0, seed=3,
 )  # fmt: skip
 
@@ -128,13 +128,17 @@ def test_a_killed_run_ends_with_the_same_bytes(
     assert lora_bytes(resumed, tmp_path / "cut") == whole
 
 
-def test_accumulation_keeps_the_step(
-    saved_generator: SavedGenerator, unet: UNet2DConditionModel, tmp_path: Path
+def test_rows_computed_one_at_a_time_keep_the_step(
+    saved_generator: SavedGenerator,
+    unet: UNet2DConditionModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     train(unet, SETTINGS, tmp_path / "whole.pt")
     lora_bytes(unet, tmp_path / "whole")
+    monkeypatch.setenv("MEMA_MICRO_BATCH", "1")
     other = UNet2DConditionModel.from_pretrained(saved_generator.folder, subfolder="unet")
-    train(other, replace(SETTINGS, gradient_accumulation=4), tmp_path / "parts.pt")
+    train(other, SETTINGS, tmp_path / "parts.pt")
     lora_bytes(other, tmp_path / "parts")
     a, b = (load_file(tmp_path / name / "pytorch_lora_weights.safetensors") for name in ("whole", "parts"))
     for key, value in a.items():
@@ -166,7 +170,5 @@ def test_bf16_trains_fp32_weights(unet: UNet2DConditionModel, tmp_path: Path):
 
 
 def test_settings_that_cannot_work_are_refused():
-    with pytest.raises(ValueError, match=r"train_lora.gradient_accumulation: 3 does not divide"):
-        replace(SETTINGS, gradient_accumulation=3)
     with pytest.raises(ValueError, match=r"train_lora.precision: fp16 .* allowed: bf16, fp32"):
         replace(SETTINGS, precision="fp16")

@@ -30,7 +30,7 @@ def lora(saved_generator: SavedGenerator, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("lora")
     settings = LoraSettings(
         rank=4, alpha=8, targets="attention+convolutions", learning_rate=2e-2, betas=(0.9, 0.99),
-        weight_decay=0.0, max_grad_norm=1.0, batch_size=2, gradient_accumulation=1, epochs=3, warmup_steps=1,
+        weight_decay=0.0, max_grad_norm=1.0, batch_size=2, epochs=3, warmup_steps=1,
         ema_decay=0.0, caption_dropout=0.0, precision="fp32", checkpoint_every=9, grid_every=0, seed=0,
     )  # fmt: skip
     pipeline = StableDiffusionPipeline.from_pretrained(saved_generator.folder)

@@ -1,0 +1,210 @@
+"""What a machine reaches over the network or a mount: each is asked for three seconds at most."""
+
+import base64
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tasks import params, process, remotes
+from tasks.findings import Finding
+
+SECONDS = 3
+JOIN_SECONDS = 30  # for a Ray driver to join a cluster that has answered
+JOIN = """
+import json, logging, ray
+ray.init(log_to_driver=False, logging_level=logging.ERROR)
+nodes = [node for node in ray.nodes() if node["Alive"]]
+print(json.dumps([len(nodes), sum(n["Resources"].get("CPU", 0) for n in nodes),
+                  sum(n["Resources"].get("GPU", 0) for n in nodes)]))
+"""
+Answer = TypeVar("Answer")
+
+
+def within(ask: Callable[[], Answer], seconds: float = SECONDS) -> Answer:
+    """Return what `ask` returns; raises its error, or TimeoutError when it takes longer."""
+    got: list[Answer] = []
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            got.append(ask())
+        except Exception as error:  # whatever it is, the caller's thread raises it
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not got:
+        raise TimeoutError(f"no answer in {seconds:g} s")
+    return got[0]
+
+
+def ask_http(url: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+    """Return the JSON (or text) that a server answers; raises OSError or TimeoutError where it does not."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})})
+
+    def ask() -> Any:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return answer.read().decode()
+
+    text = within(ask)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _label_studio(what: str) -> Finding:
+    from tasks.label_studio.access import target_here
+
+    needed = params.load().inputs.annotations == "data/label_studio"
+    try:
+        url = target_here().url
+    except ValueError:
+        found = "not started" if needed else "not started; readers are simulated"
+        return Finding(what, found, "make label-studio" if needed else "", fatal=False)
+    try:
+        found = str(ask_http(f"{url}/api/version").get("release", "?"))
+    except (OSError, AttributeError) as error:
+        remedy = "make label-studio, or set LABEL_STUDIO_URL to a server that runs"
+        return Finding(what, f"{url}: {_why(error)}", remedy, fatal=needed)
+    pins = dict(
+        re.findall(r"^(label[_-]studio)==(\S+)$", Path("constraints-label-studio.txt").read_text(), re.M)
+    )
+    wanted = next(iter(pins.values()), found)
+    return Finding(what, f"{found} at {url}", "" if found == wanted else f"tested with {wanted}", fatal=False)
+
+
+def _prefect(what: str) -> Finding:
+    url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    if not url:
+        found = "PREFECT_API_URL is not set: each flow starts a server of its own"
+        return Finding(what, found, "make server, then export the URL that it prints", fatal=False)
+    try:
+        found = str(ask_http(f"{url}/admin/version", headers=_prefect_headers()))
+        pools = ask_http(f"{url}/work_pools/filter", {}, _prefect_headers())
+    except OSError as error:
+        return Finding(what, f"{url}: {_why(error)}", "make server, or set PREFECT_API_URL to one that runs")
+    states = {pool["name"]: pool.get("status") or "?" for pool in pools}
+    told = ", ".join(f"{name} {state.lower()}" for name, state in states.items()) or "no pools"
+    found, ours = f"{found} at {url}; {told}", version("prefect")
+    if not found.startswith(ours):
+        return Finding(what, found, f"this checkout speaks {ours}; make server here, or set the same version")
+    idle = [name for name, state in states.items() if state != "READY"]
+    remedy = "make deploy" if not states else f"make worker POOL={idle[0]}" if idle else ""
+    return Finding(what, found, remedy, fatal=False)
+
+
+def _prefect_headers() -> dict[str, str]:
+    if key := os.environ.get("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    if login := os.environ.get("PREFECT_API_AUTH_STRING"):
+        return {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
+    return {}
+
+
+def _ray(what: str) -> Finding:
+    address = os.environ.get("RAY_ADDRESS", "")
+    if not address:
+        return Finding(what, "RAY_ADDRESS is not set: stages run on this machine")
+    if not find_spec("ray"):
+        return Finding(what, "not installed, and RAY_ADDRESS is set", "pip install -e '.[ray]', or unset it")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        try:
+            within(lambda: socket.create_connection((host, int(port)), SECONDS).close())
+        except OSError as error:
+            return Finding(what, f"{address}: {_why(error)}", "ray start --head there, or unset RAY_ADDRESS")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", JOIN], env=process.environment() | {"RAY_USAGE_STATS_ENABLED": "0"},
+            capture_output=True, text=True, timeout=JOIN_SECONDS, check=True,
+        )  # fmt: skip
+        nodes, cpus, gpus = json.loads(done.stdout.splitlines()[-1])
+    except (subprocess.SubprocessError, ValueError, IndexError):
+        remedy = f"start this machine's node: ray start --address {address}; the versions must be equal"
+        return Finding(what, f"{address} answers, but this machine cannot join", remedy)
+    return Finding(what, f"{nodes} nodes, {cpus:g} CPUs, {gpus:g} GPUs at {address}")
+
+
+def _store(what: str) -> Finding:
+    import fsspec
+
+    uri = os.environ.get("MEMA_STORE", "").rstrip("/")
+    if not uri:
+        found, remedy = "not set: unfinished shards stay in .scratch", ""
+        if os.environ.get("RAY_ADDRESS"):
+            remedy = "set MEMA_STORE to a folder or bucket that every node reaches, unless there is one node"
+        return Finding(what, found, remedy, fatal=False)
+    try:
+        within(lambda: _probe(*fsspec.core.url_to_fs(uri)))
+    except Exception as error:  # each file system has errors of its own
+        return Finding(what, f"{uri}: {_why(error)}", "mend the address, the rights or the credentials")
+    return Finding(what, f"{uri}: writable")
+
+
+def _probe(filesystem: Any, path: str) -> None:
+    """Write a file below `path`, read it back, and remove it; raises whatever goes wrong."""
+    name, data = f"{path.rstrip('/')}/.mema-probe-{uuid.uuid4().hex}", uuid.uuid4().bytes
+    filesystem.makedirs(path, exist_ok=True)
+    try:
+        filesystem.pipe_file(name, data)
+        if filesystem.cat_file(name) != data:
+            raise OSError("gives back other bytes than were written")
+    finally:
+        if filesystem.exists(name):
+            filesystem.rm_file(name)
+
+
+def _remotes(what: str) -> Finding:
+    from dvc.repo import Repo
+
+    try:
+        if not remotes.configured():
+            found = "neither is set up: results stay on this machine"
+            return Finding(
+                what, found, remotes.SET_UP.format("restricted") + ", likewise public", fatal=False
+            )
+    except RuntimeError as error:
+        found, _, remedy = str(error).rpartition("; ")
+        return Finding(what, found, remedy)
+    with Repo() as repo:
+        for name in remotes.NAMES:
+            try:
+                remote = repo.cloud.get_remote(name)
+                within(lambda remote=remote: _probe(remote.fs, remote.path))
+            except Exception as error:  # each file system has errors of its own
+                return Finding(what, f"{name}: {_why(error)}", "mend its URL, the rights or the credentials")
+    return Finding(what, "restricted and public: both writable")
+
+
+def _why(error: Exception) -> str:
+    """Return an error in a few words, without what a server may have written into it."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP {error.code}"
+    reason = getattr(error, "reason", error)
+    return f"{type(reason).__name__}: {getattr(reason, 'strerror', None) or reason}"[:120]
+
+
+CHECKS: dict[str, Callable[[str], Finding]] = {
+    "Label Studio": _label_studio,
+    "Prefect": _prefect,
+    "Ray": _ray,
+    "MEMA_STORE": _store,
+    "remotes": _remotes,
+}

@@ -1,0 +1,77 @@
+"""Ray nodes on loopback addresses of this machine, each ended by its own process group."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.processes import free_port
+
+HEAD = "127.0.0.2"
+
+
+@dataclass
+class Node:
+    """A node that runs in the foreground of a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+
+    def kill(self) -> None:
+        """End the node and everything on it at once, as a machine without power does."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End the node politely, then for good."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(20)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def _start(folder: Path, host: str, options: list[str], num_cpus: int, log: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    command = [
+        str(Path(sys.executable).with_name("ray")), "start", "--block", f"--node-ip-address={host}",
+        f"--num-cpus={num_cpus}", "--object-store-memory=100000000", "--disable-usage-stats", *options,
+    ]  # fmt: skip
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=sink, stderr=sink, start_new_session=True
+        )
+
+
+@contextmanager
+def cluster(folder: Path, others: int = 1, num_cpus: int = 1) -> Iterator[tuple[str, list[Node]]]:
+    """Start a head and other nodes; yield the cluster's address and the nodes, the head first."""
+    port, nodes = free_port(), []
+    address = f"{HEAD}:{port}"
+    try:
+        head = [
+            "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}/ray",
+        ]  # fmt: skip
+        nodes.append(Node(_start(folder, HEAD, head, num_cpus, folder / "head.log"), address))
+        _wait_for(folder / "head.log", "Ray runtime started", 60)
+        for number in range(others):
+            host, log = f"127.0.0.{3 + number}", folder / f"node-{number}.log"
+            nodes.append(Node(_start(folder, host, [f"--address={address}"], num_cpus, log), address))
+            _wait_for(log, "Ray runtime started", 60)
+        yield address, nodes
+    finally:
+        for node in reversed(nodes):
+            node.stop()
+
+
+def _wait_for(log: Path, words: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while words not in log.read_text(errors="replace"):
+        assert time.monotonic() < deadline, log.read_text(errors="replace")[-2000:]
+        time.sleep(0.2)
