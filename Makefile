@@ -9,10 +9,11 @@ OPENCV := $(shell grep '^opencv-contrib-python-headless==' constraints.txt)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PREFECT_API_URL ?= http://127.0.0.1:4200/api
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check photos graph twins label-studio label-studio-stop precommit clean distclean
+.PHONY: help setup demo test test-slow check photos graph twins doctor server worker deploy label-studio label-studio-stop precommit clean distclean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -28,7 +29,7 @@ $(STAMP): constraints.txt
 	@touch $@
 
 demo: $(STAMP) ## Run the pipeline on phantoms, then show the headline table
-	dvc repro
+	mema repro
 	@mema table
 
 # Two processes, one thread each: more threads than cores wait for one another.
@@ -55,6 +56,19 @@ graph: $(STAMP) ## Print the graph of stages as it stands in the README
 
 twins: $(STAMP) ## Train the twins again from public phantoms (hours; resumable)
 	dvc repro data/phantom/dvc.yaml
+
+doctor: $(STAMP) ## Check this machine: versions, disk, GPU, checkpoints, servers, remotes
+	@mema doctor
+
+POOL ?= gpu
+server: $(STAMP) ## Start Prefect's server and its page (docs/operating.md, Prefect)
+	prefect server start
+
+worker: $(STAMP) ## Start a worker here: make worker POOL=gpu, or POOL=cpu
+	@python -m flows.worker $(POOL)
+
+deploy: $(STAMP) ## Tell the server of this commit's flows: prefect deployment run pipeline/phantom
+	@python -m flows.deploy
 
 label-studio: $(STAMP) ## Start Label Studio, the readers' accounts and the SAM backend (docs/annotating.md)
 	@PIP_FLAGS="$(PIP_FLAGS)" python -m tasks.label_studio.server start

@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import (
 from prefect.flow_runs import resume_flow_run, suspend_flow_run
 from prefect.runtime import deployment, flow_run
 
-from flows.steps import bring_up_to_date
+from flows.steps import bring_up_to_date, publish, run_name
 from tasks import params, process, waiting
 
 BEFORE = ("prelabel",)
@@ -34,7 +34,7 @@ def label_studio(command: str) -> None:
     process.module(f"tasks.label_studio.{command}", log=get_run_logger().info)
 
 
-@flow(name="annotate")
+@flow(name="annotate", flow_run_name=run_name)
 def annotate() -> None:
     """Bring the readers' data set up to date; with simulated readers, their stages alone."""
     for stage in BEFORE:
@@ -48,6 +48,7 @@ def annotate() -> None:
         label_studio("pull")
     for stage in STAGES[len(BEFORE) :]:
         bring_up_to_date(stage)
+    publish()
 
 
 def wait_for(round_name: str) -> None:

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.steps import bring_up_to_date
+from flows.steps import bring_up_to_date, publish, run_name, show_results
 
 STAGES = (
     "train_medical_encoder",
@@ -18,11 +18,13 @@ STAGES = (
 )
 
 
-@flow(name="deidentify")
+@flow(name="deidentify", flow_run_name=run_name)
 def deidentify() -> None:
     """Bring every stage from MeMa to the benchmark's page up to date, in order."""
     for stage in STAGES:
         bring_up_to_date(stage)
+    show_results()
+    publish()
 
 
 if __name__ == "__main__":

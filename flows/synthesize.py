@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.steps import bring_up_to_date
+from flows.steps import bring_up_to_date, publish, run_name, show_results
 
 STAGES = (
     "ingest_patients",
@@ -17,11 +17,13 @@ STAGES = (
 )
 
 
-@flow(name="synthesize")
+@flow(name="synthesize", flow_run_name=run_name)
 def synthesize() -> None:
     """Bring every stage from the photos to the report up to date, in order."""
     for stage in STAGES:
         bring_up_to_date(stage)
+    show_results()
+    publish()
 
 
 if __name__ == "__main__":

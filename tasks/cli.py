@@ -155,6 +155,15 @@ def fetch() -> None:
     typer.echo(f"{p.generator.path} and {p.generator.ip_adapter} are in place")
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def repro(context: typer.Context) -> None:
+    """Put right what a killed DVC left half-written, then become `dvc repro` with the same arguments."""
+    from tasks import logs, mending
+
+    logs.configure()
+    mending.become("repro", *context.args)
+
+
 @app.command()
 def push() -> None:
     """Send results to the remotes, patients' first; fails before anything leaves unless both are set up."""

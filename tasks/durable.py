@@ -3,9 +3,12 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+PUBLISHED = ".published"
 
 
 def sync_folder(folder: Path) -> None:
@@ -74,3 +77,25 @@ def fingerprint(*paths: Path, **values: Any) -> str:
         _hash_path(path, digest.update)
     digest.update(json.dumps(values, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]
+
+
+def let_go(folder: Path) -> None:
+    """Mark unfinished work as published; it goes when another stage starts.
+
+    DVC deletes the outs of a stage that is killed before its entry stands in dvc.lock. Until then, which takes
+    minutes for large outs, the stage finds all its work here and publishes it again.
+    """
+    if folder.is_dir():
+        (folder / PUBLISHED).touch()
+
+
+def take_up(folder: Path) -> None:
+    """Remove the mark of `let_go`: this is unfinished work again."""
+    (folder / PUBLISHED).unlink(missing_ok=True)
+
+
+def sweep(scratch: Path, stage: str) -> None:
+    """Remove what other stages have published; DVC starts a stage only when those before stand in dvc.lock."""
+    for mark in scratch.glob(f"*/{PUBLISHED}"):
+        if not mark.parent.name.startswith(f"{stage}-"):
+            shutil.rmtree(mark.parent, ignore_errors=True)

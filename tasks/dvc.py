@@ -1,14 +1,18 @@
 """The one place where DVC and its callers meet: run a stage, list the stages, say what is stale and why."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import yaml
 
-from tasks import process
+from tasks import mending, process
+
+KILLED = re.compile(r"exited with (-9|137)\b")
 
 
 def stages(file: Path = Path("dvc.yaml")) -> list[str]:
@@ -16,14 +20,38 @@ def stages(file: Path = Path("dvc.yaml")) -> list[str]:
     return list(yaml.safe_load(file.read_text())["stages"])
 
 
-def reproduce(stage: str, log: Callable[[str], None] = print, folder: Path = Path()) -> None:
+class StageKilled(RuntimeError):
+    """A stage was ended by a signal, as when memory runs out: the same command goes on where it stopped."""
+
+
+def reproduce(
+    stage: str,
+    log: Callable[[str], None] = print,
+    folder: Path = Path(),
+    *,
+    pull: bool = False,
+    timeout_seconds: float = float("inf"),
+) -> None:
     """Bring a stage and what it depends on up to date; its output goes to `log`, line by line.
 
-    Whatever ends this call early (a cancelled run, Ctrl-C) ends the stage's whole process group first.
-    Raises RuntimeError when the stage fails.
+    With `pull`, missing inputs come from the remotes. Whatever ends this call early (a cancelled run, Ctrl-C) ends
+    the stage's whole process group first. Raises StageKilled when a signal ended the stage, TimeoutError, or
+    RuntimeError when it failed.
     """
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", stage]
-    code = process.run(command, log, folder)
+    for line in (*mending.mend(folder), *_others(folder)):
+        log(line)
+    options = ["--pull", "--allow-missing"] if pull else []
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *options, stage]
+    killed = False
+
+    def watch(line: str) -> None:
+        nonlocal killed
+        killed = killed or KILLED.search(line) is not None
+        log(line)
+
+    code = process.run(command, watch, folder, timeout_seconds)
+    if code and killed:
+        raise StageKilled(f"stage {stage}: was killed; if memory ran out (dmesg tells), lower its batch size")
     if code:
         raise RuntimeError(
             f"stage {stage}: dvc repro ended with exit code {code}; the reason stands in the lines above. "
@@ -31,8 +59,26 @@ def reproduce(stage: str, log: Callable[[str], None] = print, folder: Path = Pat
         )
 
 
+def _others(folder: Path) -> Iterator[str]:
+    """Yield a line for each other DVC that works in this folder, and for which the next one will wait."""
+    try:
+        held = json.loads((folder / ".dvc/tmp/rwlock").read_text() or "{}")
+    except (OSError, ValueError):
+        return
+    holders = {
+        info["pid"]: info["cmd"]
+        for locks in held.values()
+        for found in locks.values()
+        for info in (found if isinstance(found, list) else [found])
+    }
+    for pid, command in sorted(holders.items()):
+        if psutil.pid_exists(pid):
+            yield f"process {pid} works in this folder (dvc {command.partition(' ')[2]}); this one waits for it"
+
+
 def status() -> dict[str, list[str]]:
     """Return the stages that are not up to date, each with its reasons."""
+    mending.mend()
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, env=process.environment(), check=False)
     if done.returncode:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -210,7 +209,7 @@ def run(
     durable.write_bytes(plot, plot_sweeps(made["sweeps"], title))
     durable.write_json(metrics, made)
     for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
-        shutil.rmtree(folder)
+        durable.let_go(folder)
     forget_scratch()
     return len(arms) * section.steps * params.train_deid.batch_size
 

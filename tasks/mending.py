@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 import zc.lockfile
@@ -125,14 +125,18 @@ def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False).stdout
 
 
-def main() -> None:
-    """Mend, then become `dvc` with the arguments of the command line, if there are any."""
-    logs.configure()
+def become(*arguments: str) -> NoReturn:
+    """Mend, then become `dvc` with these arguments."""
     for line in mend():
         log.warning(line)
-    if arguments := sys.argv[1:]:
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
-        os.execve(sys.executable, command, process.environment())
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+    os.execve(sys.executable, command, process.environment())
+
+
+def main() -> None:
+    """Mend, then become `dvc` with the arguments of the command line."""
+    logs.configure()
+    become(*sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -141,6 +141,7 @@ def compute_shards(
         raise ValueError(f"{stage}.shard_rows: {shard_rows} must be at least 1")
     shards = Shards(scratch(), f"{stage}-{fingerprint}", row_group_rows)
     shards.folder.mkdir(parents=True, exist_ok=True)
+    durable.take_up(shards.folder)
     parts = [rows.slice(start, shard_rows) for start in range(0, max(rows.num_rows, 1), shard_rows)]
     left = [number for number in range(len(parts)) if not shards.has(number)]
     done = len(parts) - len(left)
@@ -189,9 +190,9 @@ def publish(folder: Path, out: Path) -> None:
 
 
 def clear_scratch(stage: str, fingerprint: str) -> None:
-    """Forget a stage's progress, once its outs are in place."""
+    """Let go of a stage's progress, once its outs are in place."""
     shards = Shards(scratch(), f"{stage}-{fingerprint}")
-    shutil.rmtree(shards.folder, ignore_errors=True)
+    durable.let_go(shards.folder)
     if shards.store.folder is None:
         shards.store.remove(shards.prefix)
 

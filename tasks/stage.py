@@ -4,10 +4,12 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import typer
 
-from tasks import logs
+from tasks import durable, logs
+from tasks.store import SCRATCH
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -24,6 +26,7 @@ def start(main: Callable[..., None], *, processes: bool = False) -> None:
     try:
         if not processes and os.environ.get("WORLD_SIZE", "1") != "1":
             raise ValueError(f"{sys.argv[0]}: runs in one process; start it without a launcher")
+        durable.sweep(SCRATCH, name_of(sys.modules["__main__"]))
         typer.run(main)
     except (ValueError, ConnectionError) as error:
         logs.end(str(error))
@@ -34,6 +37,11 @@ def start(main: Callable[..., None], *, processes: bool = False) -> None:
             raise
         logs.uncaught(type(error), error, error.__traceback__)
         sys.exit(1)
+
+
+def name_of(module: ModuleType) -> str:
+    """Return the stage that `python -m tasks.<stage>` runs."""
+    return module.__spec__.name.rpartition(".")[2] if module.__spec__ else ""
 
 
 def _full(error: BaseException | None) -> str:

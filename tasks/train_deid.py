@@ -150,7 +150,7 @@ def run(mema: Path, medical: Path, out: Path, metrics: Path, generator: Generato
         publish(model, judges, medical, scratch, out)
         durable.write_json(metrics, summary)
         for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
-            shutil.rmtree(folder)
+            durable.let_go(folder)
     return summary["images_seen"]
 
 

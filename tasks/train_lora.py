@@ -75,9 +75,9 @@ def publish(unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraS
 
 
 def forget_scratch() -> None:
-    """Remove what was derived from patients, also by killed runs of other parameters."""
+    """Let go of what was derived from patients, also by killed runs of other parameters."""
     for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
-        shutil.rmtree(folder)
+        durable.let_go(folder)
 
 
 def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: TrainLora) -> int:

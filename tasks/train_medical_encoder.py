@@ -127,7 +127,7 @@ def _link(source: Path, target: Path) -> None:
 def forget_scratch() -> None:
     """Remove what runs of any parameters left, once an encoder is in its place."""
     for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
-        shutil.rmtree(folder)
+        durable.let_go(folder)
 
 
 def run(train: Path, encoder: Path, metrics: Path, params: Params) -> int:

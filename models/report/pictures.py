@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
+from jaxtyping import UInt8
 
 from models.diffusion.images import decode
 from models.report.html import Markup, tag
@@ -32,8 +34,13 @@ def data_uri(image: bytes) -> str:
         return "data:image/png;base64," + base64.b64encode(image).decode()
     scale = min(1.0, LARGEST_PX / side)
     size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
-    small = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-    done, buffer = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return jpeg_uri(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+
+
+def jpeg_uri(rgb: UInt8[np.ndarray, "h w 3"]) -> str:
+    """Return a picture as JPEG in a data: URI."""
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    done, buffer = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(buffer.tobytes()).decode()
 

@@ -46,6 +46,10 @@ class Workplace:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PYTHONPATH": str(ROOT),
+            "MEMA_PROFILE": "phantom",
+            "MEMA_REPOSITORY": str(ROOT),
+            "MEMA_COMMIT": "0" * 40,
+            "MEMA_CHECKOUT": str(folder),
             "LABEL_STUDIO_URL": world.url,
             "MEMA_SAM_PORT": str(free_port()),
         }
@@ -119,7 +123,8 @@ def workplace(label_studio: LabelStudioWorld, tmp_path: Path) -> Iterator[Workpl
         place.start("sam", "tasks.label_studio.backend", "--port", sam_port)
         wait_for(f"{place.api}/health", 90)
         wait_for(f"http://127.0.0.1:{sam_port}/health", 90)
-        place.run(*prefect, "work-pool", "create", "mema", "--type", "process")
+        for pool in ("cpu", "gpu"):
+            place.run(*prefect, "work-pool", "create", pool, "--type", "process")
         place.run(*prefect, "deploy", "--all")
         yield place
 
@@ -134,9 +139,9 @@ def wait_until(condition: Callable[[], bool], what: str, place: Workplace, secon
 
 def test_annotate_waits_without_the_worker_and_ends_after_the_last_submit(workplace: Workplace) -> None:
     worker = workplace.start(
-        "worker", "prefect", "--no-prompt", "worker", "start", "--pool", "mema", "--type", "process"
+        "worker", "prefect", "--no-prompt", "worker", "start", "--pool", "cpu", "--type", "process"
     )
-    workplace.run("prefect", "--no-prompt", "deployment", "run", "annotate/annotate")
+    workplace.run("prefect", "--no-prompt", "deployment", "run", "annotate/phantom")
 
     def state() -> str:
         return workplace.flow_run("annotate")["state_name"]

@@ -1,64 +1,129 @@
-"""The deployment of prefect.yaml, through a real server and worker, on a graph of toy stages."""
+"""The deployments of prefect.yaml through a real server and worker: runs, cancels, kills, two at once."""
 
 import os
 import shutil
+import signal
 import subprocess
-import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
-import yaml
 
 from flows.synthesize import STAGES
-from tests.e2e.processes import free_port, running, wait_for
+from tests.e2e.prefect_world import PrefectWorld, prefect_world
 
-ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectWorld]:
+    with prefect_world(tmp_path_factory.mktemp("prefect")) as world:
+        yield world
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A checkout with the real prefect.yaml, and a chain of toy stages with the real names."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    shutil.copy(ROOT / "prefect.yaml", folder)
-    stages, before = {}, []
-    for name in STAGES:
-        stages[name] = {"cmd": f"echo {name} > {name}.txt", "deps": before, "outs": [f"{name}.txt"]}
-        before = [f"{name}.txt"]
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=folder, check=True)
-    return folder
+def world(shared: PrefectWorld) -> PrefectWorld:
+    """Nothing made, nothing slow."""
+    for path in shared.folder.glob("slow-*"):
+        path.unlink()
+    (shared.folder / "started").unlink(missing_ok=True)
+    shutil.rmtree(shared.folder / "workspaces", ignore_errors=True)
+    return shared
 
 
-def test_a_server_and_a_worker_run_the_synthesize_deployment(project: Path, tmp_path: Path) -> None:
-    port = free_port()
-    environment = {
-        **os.environ,
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PYTHONPATH": str(ROOT),
-    }
-    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+def test_a_run_makes_every_stage_shows_results_and_commits_the_lock_file(world: PrefectWorld) -> None:
+    run = world.start_run()
+    assert world.finished(run) == "Completed", world.log("worker")[-4000:]
+    assert [name for name in STAGES if not (world.workspace / f"{name}.txt").exists()] == []
+    head = world.run("git", "rev-parse", "--short=10", "HEAD").strip()
+    assert world.flow_run(run)["name"] == f"synthesize-phantom-{head}"
+    branches = world.run("git", "branch", "--list", "runs/*")
+    assert f"runs/synthesize-phantom-{head}" in branches
+    assert "sample.txt" in world.run("git", "show", f"runs/synthesize-phantom-{head}:dvc.lock")
+    query = {"artifacts": {"key": {"any_": ["results"]}}}
+    artefacts = httpx.post(f"{world.api}/artifacts/filter", json=query, timeout=30).json()
+    assert [artefact["type"] for artefact in artefacts] == ["markdown"]
+    assert all(f"Running stage '{name}'" in world.log("worker") for name in STAGES)
 
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [*prefect, *arguments], cwd=project, env=environment, capture_output=True, text=True, timeout=240
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
-    server = [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    worker = [*prefect, "worker", "start", "--pool", "mema", "--type", "process", "--name", "test"]
-    with running(server, project, environment, tmp_path / "server.log"):
-        wait_for(f"http://127.0.0.1:{port}/api/health", 90)
-        run("work-pool", "create", "mema", "--type", "process")
-        run("deploy", "--all")
-        with running(worker, project, environment, tmp_path / "worker.log"):
-            finished = run("deployment", "run", "synthesize/synthesize", "--watch")
-    assert "Completed" in finished or "success" in finished.lower()
-    assert [name for name in STAGES if not (project / f"{name}.txt").exists()] == []
-    log = (tmp_path / "worker.log").read_text()
-    assert all(f"Running stage '{name}'" in log for name in STAGES)
+@pytest.mark.faults
+@pytest.mark.parametrize("ears", ["", "deaf"])
+def test_a_cancelled_run_ends_its_stage_within_seconds_and_can_be_taken_up(
+    world: PrefectWorld, ears: str
+) -> None:
+    (world.folder / "slow-sample").write_text(f"300 {ears}")
+    run = world.start_run()
+    (pid,) = world.until(lambda: world.started("sample"), "sample starts")
+    httpx.post(f"{world.api}/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}}, timeout=30)
+    start = time.monotonic()
+    world.until(lambda: not psutil.pid_exists(pid), "the stage's process ends", 60)
+    seconds = time.monotonic() - start
+    print(f"ended {seconds:.1f} s after the cancel")
+    assert seconds < 5
+    assert world.finished(run) == "Cancelled"
+    (world.folder / "slow-sample").unlink()
+    again = world.start_run()
+    assert world.finished(again) == "Completed", world.log("worker")[-4000:]
+    assert len(world.started("train_lora")) == 1
+
+
+@pytest.mark.faults
+def test_a_flow_that_is_killed_leaves_no_stage_behind(world: PrefectWorld) -> None:
+    (world.folder / "slow-sample").write_text("300 deaf")
+    run = world.start_run()
+    (pid,) = world.until(lambda: world.started("sample"), "sample starts")
+    flows = [
+        p
+        for p in psutil.Process(pid).parents()
+        if "prefect" in " ".join(p.cmdline()) and "worker" not in p.cmdline()
+    ]
+    os.kill(flows[0].pid, signal.SIGKILL)
+    world.until(lambda: not psutil.pid_exists(pid), "the stage's process ends", 10)
+    assert world.finished(run) == "Crashed"
+    (world.folder / "slow-sample").unlink()
+    assert world.finished(world.start_run()) == "Completed"
+    assert len(world.started("train_lora")) == 1
+
+
+@pytest.mark.faults
+def test_a_stage_that_is_killed_is_tried_again(world: PrefectWorld) -> None:
+    (world.folder / "slow-sample").write_text("300")
+    run = world.start_run()
+    (pid,) = world.until(lambda: world.started("sample"), "sample starts")
+    (world.folder / "slow-sample").unlink()
+    os.kill(pid, signal.SIGKILL)
+    assert world.finished(run) == "Completed", world.log("worker")[-4000:]
+    assert len(world.started("sample")) == 2
+
+
+def test_two_runs_at_once_wait_for_each_other_and_say_for_whom(world: PrefectWorld) -> None:
+    (world.folder / "slow-sample").write_text("8")
+    first = world.start_run()
+    world.until(lambda: world.started("sample"), "sample starts")
+    command = ["python", "-c", "from tasks import dvc; dvc.reproduce('select')"]
+    second = subprocess.run(
+        command, cwd=world.workspace, env=world.environment, capture_output=True, text=True, timeout=200
+    )
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "works in this folder (dvc repro" in second.stdout
+    assert world.finished(first) == "Completed"
+    assert [len(world.started(name)) for name in STAGES] == [1] * len(STAGES)
+
+
+def test_a_deployment_of_another_environment_is_refused(world: PrefectWorld, tmp_path: Path) -> None:
+    code = (
+        "import pathlib; from flows import workspace; folder = pathlib.Path('.'); "
+        "pathlib.Path('constraints.txt').write_text('torch==0.1'); workspace._check_environment(folder)"
+    )
+    done = subprocess.run(
+        ["python", "-c", code],
+        cwd=tmp_path,
+        env=world.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "was made of other constraints than the deployed commit's" in done.stderr

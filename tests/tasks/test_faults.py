@@ -103,7 +103,7 @@ def test_a_killed_sample_goes_on_behind_its_finished_shards(
     assert f"{len(finished)} of 12 shards already done" in finish("sample", killed, code)
     assert finished.items() <= identities(killed, "out/*.parquet").items()
     assert digests(killed / "out") == digests(undisturbed / "out")
-    assert list(killed.glob(".scratch/sample-*")) == []
+    assert all((path / ".published").exists() for path in killed.glob(".scratch/sample-*"))
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint(saved: SavedGenerator, code: Path, tmp_path: Path):
@@ -120,5 +120,5 @@ def test_a_killed_training_goes_on_from_its_checkpoint(saved: SavedGenerator, co
     assert len(list(killed.glob("out/grids/*.png"))) == 6
     assert digests(killed / "out") == digests(undisturbed / "out")
     assert (killed / "metrics.json").read_bytes() == (undisturbed / "metrics.json").read_bytes()
-    assert list(killed.glob(".scratch/train_lora-*")) == []
+    assert all((path / ".published").exists() for path in killed.glob(".scratch/train_lora-*"))
     assert "secret" not in log

@@ -68,7 +68,7 @@ def test_a_killed_ingest_ends_with_the_same_bytes(tmp_path):
     assert not (killed / "m.json").exists()
     assert start(killed).wait(120) == 0
     assert digests(killed) == digests(tmp_path / "undisturbed")
-    assert not list(killed.glob(".scratch/ingest_patients-*"))
+    assert all((path / ".published").exists() for path in killed.glob(".scratch/ingest_patients-*"))
 
 
 def test_profile_follows_the_records(tmp_path, monkeypatch):

@@ -123,6 +123,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(params, monkeypatch):
     prelabel.run(*PATHS, params)
     whole = {path.name: path.read_bytes() for path in Path("embeddings").iterdir()}
     shards.shutil.rmtree("embeddings")
+    shards.shutil.rmtree(".scratch")
     calls, embed = [], prelabel.Sam.embed
 
     def watched(self, images):

@@ -119,7 +119,7 @@ def test_samples_are_the_plan_with_images_and_lineage(saved):
     generator, lora = files_sha256(saved.folder, saved.ip_adapter), Path("lora") / WEIGHTS
     assert set(samples["generator_sha256"].to_pylist()) == {generator}
     assert set(samples["lora_sha256"].to_pylist()) == {file_sha256(lora)}
-    assert list(Path(".scratch").iterdir()) == []
+    assert all((path / ".published").exists() for path in Path(".scratch").iterdir())
 
 
 def test_every_image_is_that_of_its_row_alone(saved):
@@ -187,6 +187,7 @@ def test_a_killed_run_keeps_its_shards_and_the_embeddings_of_donors(saved, monke
     monkeypatch.setattr(sample, "sample_rows", watch_rows)
     monkeypatch.setattr(donors_module, "embed_donor", watch_donors)
     shards.shutil.rmtree("samples")
+    shards.shutil.rmtree(".scratch")
     with pytest.raises(KeyboardInterrupt):
         execute(saved, plan)
     assert donors == [0, 1, 2, 3]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def test_rows_come_back_in_order_and_scratch_is_gone(tmp_path):
     table = shards.read_table(tmp_path / "out")
     assert table["double"].to_pylist() == [2 * value for value in range(25)]
     assert len(list((tmp_path / "out").iterdir())) == 7
-    assert not (tmp_path / ".scratch/toy-f").exists()
+    assert (tmp_path / ".scratch/toy-f/.published").exists()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "no checksum"])
@@ -160,3 +161,17 @@ def test_timing_is_written_on_success_only(tmp_path):
     with shards.timing("toy") as record:
         record.images = 5
     assert json.loads((tmp_path / ".scratch/timings/toy.json").read_text())["images"] == 5
+
+
+def test_published_work_stays_until_another_stage_starts(tmp_path):
+    shards.map_shards(ROWS, Double(), tmp_path / "out", **SETTINGS)
+    whole = digests(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")  # as DVC does to outs that do not stand in dvc.lock
+    durable.sweep(Path(".scratch"), "toy")
+    worked: list[int] = []
+    shards.map_shards(ROWS, Double(worked.append), tmp_path / "out", **SETTINGS)
+    assert worked == []
+    assert digests(tmp_path / "out") == whole
+    (tmp_path / ".scratch/other-f").mkdir()
+    durable.sweep(Path(".scratch"), "next")
+    assert [path.name for path in Path(".scratch").iterdir()] == ["other-f"]  # unfinished work is not swept

@@ -72,6 +72,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(given, monkeypatch):
     train_judges.run(*PATHS, given)
     whole = weights()
     shutil.rmtree("judges")
+    shutil.rmtree(shards.SCRATCH)
     trained, started = train_judges.train_lesion_segmenter, []
 
     def killed(*_, **__):
@@ -88,7 +89,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(given, monkeypatch):
     train_judges.run(*PATHS, given)
     assert weights() == whole
     assert started == []  # the classifier stood in the scratch folder
-    assert not list(shards.SCRATCH.glob("train_judges-*"))
+    assert all((path / ".published").exists() for path in shards.SCRATCH.glob("train_judges-*"))
 
 
 def test_a_profile_without_outlines_has_no_segmenter_and_says_why(given):

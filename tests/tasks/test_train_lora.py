@@ -84,7 +84,7 @@ def test_weights_grids_and_aggregate_metrics_are_left_and_nothing_else(saved, ca
     assert metrics["trainable_parameters"] % 4 == 0
     assert "secret" not in caplog.text
     assert {path.name for path in Path().iterdir()} == {"faces", "lora", "lora.json", ".scratch"}
-    assert list(Path(".scratch").iterdir()) == []
+    assert all((path / ".published").exists() for path in Path(".scratch").iterdir())
 
 
 def test_the_weights_move_the_generator(saved):
@@ -144,6 +144,7 @@ def test_grids_do_not_disturb_the_training(saved):
 def test_a_killed_run_leaves_the_bytes_of_an_undisturbed_one(saved, monkeypatch, killed_at):
     """Killed behind a grid that no checkpoint covers yet, and behind one that a checkpoint covers."""
     train(saved, "whole", grid_every=1)
+    shards.shutil.rmtree(".scratch")
     drawn: list[int] = []
     draw = fine_tuning.draw_grid
 
@@ -174,12 +175,13 @@ def test_a_kill_between_outs_keeps_the_grids_for_the_next_run(saved, monkeypatch
     assert digests(Path("cut")) == digests(Path("whole"))
 
 
-def test_what_killed_runs_derived_from_patients_is_removed(saved):
+def test_what_killed_runs_derived_from_patients_goes_when_the_next_stage_starts(saved):
     left = Path(".scratch/train_lora-0123456789abcdef/latents")
     left.mkdir(parents=True)
     (left / "mean.npy").write_bytes(b"latents of patients")
     Path(".scratch/sample-0123456789abcdef").mkdir()
     train(saved)
+    durable.sweep(Path(".scratch"), "sample")
     assert [path.name for path in Path(".scratch").iterdir()] == ["sample-0123456789abcdef"]
 
 

@@ -1,0 +1,50 @@
+"""`make worker POOL=gpu`: a Prefect worker on this machine, with its pool and its GPU's limit made if missing."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+
+from flows.workspace import ROOT
+
+POOLS = ("cpu", "gpu")
+
+
+def prefect(*arguments: str, quiet: bool = False) -> int:
+    """Run Prefect's command line; return its exit code."""
+    command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+    return subprocess.run(command, capture_output=quiet, check=False).returncode
+
+
+def ensure_pools() -> None:
+    """Make the pools that prefect.yaml names; ends this process where no server answers."""
+    for pool in POOLS:
+        if prefect("work-pool", "inspect", pool, quiet=True) and prefect(
+            "work-pool", "create", pool, "--type", "process"
+        ):
+            sys.exit(
+                f"no Prefect server answers at {os.environ.get('PREFECT_API_URL')}; `make server` starts one"
+            )
+
+
+def main(pool: str) -> None:
+    """Become the worker of a pool."""
+    if pool not in POOLS:
+        sys.exit(f"POOL: {pool!r}; allowed: {', '.join(POOLS)}")
+    machine = re.sub(r"[^\w-]", "-", socket.gethostname())
+    ensure_pools()
+    if pool == "gpu":
+        os.environ["MEMA_GPU"] = machine
+        limit = f"gpu:{machine}"
+        if prefect("global-concurrency-limit", "inspect", limit, quiet=True):
+            prefect("global-concurrency-limit", "create", limit, "--limit", "1")
+    os.environ.setdefault("MEMA_WORKSPACE", str(ROOT / ".workspaces"))
+    os.execv(
+        sys.executable,
+        [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", f"{machine}-{pool}"],
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "")

@@ -1,0 +1,63 @@
+"""The results as Markdown, for Prefect's page: Tables 1, 2, 3 and 5 in short, and a sheet of synthetic images.
+
+Figures are those of the metrics files, which hold nothing per patient; images come from what passed the screen.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from models.diffusion.images import decode, tile
+from models.report.pictures import jpeg_uri
+from tasks import headline
+
+COLUMNS, ROWS = 6, 3
+
+
+def markdown(data: Path = Path("data")) -> Iterator[str]:
+    """Yield the lines of the page; what has not been made yet is left out."""
+    metrics = data / "metrics"
+    if leakage := headline.read(metrics / "leakage.json"):
+        yield "## Who is recognised (Table 1)"
+        yield from _table(
+            ("recogniser", *headline.ARMS, "paper, direct", "paper, injected"), headline.leakage_rows(leakage)
+        )
+    if distribution := headline.read(metrics / "distribution.json"):
+        yield "## Distance from the patients' statistics (Table 2)"
+        yield from _table(
+            ("attribute", "random", "guided", "paper, random", "paper, guided"),
+            headline.distance_rows(distribution),
+        )
+    medical, identity = (headline.read(metrics / f"{name}.json") for name in ("medical", "identity"))
+    if medical and identity:
+        yield "## What each method keeps and hides (Tables 3 and 5)"
+        yield from _table(
+            ("method", "Med-Class", *(f"ID-Dis {name}" for name in headline.distance_columns(identity))),
+            headline.method_rows(medical, identity),
+        )
+    if images := list(_synthetic(data / "selected", COLUMNS * ROWS)):
+        yield "## Synthetic faces that passed the screen"
+        yield f"![synthetic faces]({jpeg_uri(tile(np.stack(images), COLUMNS))})"
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    for row in (columns, ("---",) * len(columns), *rows):
+        yield "| " + " | ".join(row) + " |"
+    yield ""
+
+
+def _synthetic(selected: Path, num: int) -> Iterator[np.ndarray]:
+    """Yield the first images of the selection, of equal size."""
+    for file in sorted(selected.glob("*.parquet")):
+        for data in pq.ParquetFile(file).read(columns=["image"])["image"].to_pylist():
+            if num <= 0:
+                return
+            num -= 1
+            yield decode(data)
+
+
+if __name__ == "__main__":
+    sys.stdout.writelines(f"{line}\n" for line in markdown())

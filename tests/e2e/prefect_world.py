@@ -1,0 +1,137 @@
+"""A Prefect server, a worker, and a checkout with the real prefect.yaml and toy stages of the real names."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from flows.synthesize import STAGES
+from tests.e2e.processes import free_port, running, wait_for
+
+ROOT = Path(__file__).parents[2]
+# Writes its process id, then works as long as the file `slow` says; deaf to SIGTERM where that says so.
+STAGE = """import os, pathlib, signal, sys, time
+name, root = sys.argv[1], pathlib.Path({root!r})
+with (root / "started").open("a") as log:
+    log.write(f"{{name}} {{os.getpid()}}\\n")
+told = (root / f"slow-{{name}}").read_text().split() if (root / f"slow-{{name}}").exists() else ["0"]
+if "deaf" in told:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+time.sleep(float(told[0]))
+pathlib.Path(f"{{name}}.txt").write_text(name)
+"""
+
+
+class PrefectWorld:
+    """Where the tests of deployments take place; `folder` holds what stages write down about themselves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.api = f"http://127.0.0.1:{self.port}/api"
+        self.environment = {
+            **os.environ,
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PYTHONPATH": str(ROOT),
+            "MEMA_WORKSPACE": str(folder / "workspaces"),
+        }
+        self.project = folder / "project"
+        self.project.mkdir()
+        self._write_project()
+
+    def _write_project(self) -> None:
+        for name in ("prefect.yaml", "params.yaml"):
+            shutil.copy(ROOT / name, self.project)
+        (self.project / "work.py").write_text(STAGE.format(root=str(self.folder)))
+        stages, before = {}, []
+        for name in STAGES:
+            stages[name] = {"cmd": f"python work.py {name}", "deps": before, "outs": [f"{name}.txt"]}
+            before = [f"{name}.txt"]
+        (self.project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+        git = ("git", "-c", "user.name=t", "-c", "user.email=t@localhost")
+        self.run("git", "init", "--quiet", "--initial-branch", "main")
+        self.run(sys.executable, "-m", "dvc", "init", "--quiet")
+        self.run("git", "add", "--all")
+        self.run(*git, "commit", "--quiet", "--message", "Begin")
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=self.project, env=self.environment, capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def prefect(self, *arguments: str) -> str:
+        return self.run(sys.executable, "-m", "prefect", "--no-prompt", *arguments)
+
+    def start_run(self, deployment: str = "synthesize/phantom") -> str:
+        """Start a deployment's run; return its id."""
+        found = httpx.get(f"{self.api}/deployments/name/{deployment}", timeout=30).json()
+        url = f"{self.api}/deployments/{found['id']}/create_flow_run"
+        return httpx.post(url, json={"state": {"type": "SCHEDULED"}}, timeout=30).json()["id"]
+
+    def flow_run(self, run_id: str) -> dict[str, Any]:
+        return httpx.get(f"{self.api}/flow_runs/{run_id}", timeout=30).json()
+
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = 150) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"{what}\n{self.log('worker')[-6000:]}"
+            time.sleep(0.1)
+        return found
+
+    def finished(self, run_id: str) -> str:
+        """Return the name of the state in which a run ended."""
+        self.until(lambda: self.flow_run(run_id)["state_type"] in ENDED, f"{run_id} ends")
+        return self.flow_run(run_id)["state_name"]
+
+    def started(self, stage: str) -> list[int]:
+        """Return the process ids of a stage's starts."""
+        log = self.folder / "started"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [int(line.split()[1]) for line in lines if line.split()[0] == stage]
+
+    @property
+    def workspace(self) -> Path:
+        return next(path for path in (self.folder / "workspaces").iterdir() if (path / ".git").is_dir())
+
+    def log(self, name: str) -> str:
+        path = self.folder / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+@contextmanager
+def prefect_world(folder: Path) -> Iterator[PrefectWorld]:
+    """Start the server, deploy, and start a worker of pool gpu."""
+    world = PrefectWorld(folder)
+    with ExitStack() as stack:
+        server = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "server",
+            "start",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(world.port),
+        ]
+        stack.enter_context(running(server, world.project, world.environment, folder / "server.log"))
+        wait_for(f"{world.api}/health", 120)
+        world.run(sys.executable, "-m", "flows.deploy")
+        worker = [sys.executable, "-m", "flows.worker", "gpu"]
+        stack.enter_context(running(worker, world.project, world.environment, folder / "worker.log"))
+        yield world
