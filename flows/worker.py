@@ -5,10 +5,14 @@ import re
 import socket
 import subprocess
 import sys
+import time
+
+import httpx
 
 from flows.workspace import ROOT
 
 POOLS = ("cpu", "gpu")
+START_SECONDS = 60
 
 
 def prefect(*arguments: str, quiet: bool = False) -> int:
@@ -18,14 +22,24 @@ def prefect(*arguments: str, quiet: bool = False) -> int:
 
 
 def ensure_pools() -> None:
-    """Make the pools that prefect.yaml names; ends this process where no server answers."""
+    """Make the pools that prefect.yaml names; ends this process where no server answers within a minute."""
+    url, deadline = os.environ.get("PREFECT_API_URL", ""), time.monotonic() + START_SECONDS
+    while not answers(url):
+        if time.monotonic() > deadline:
+            place = url or "PREFECT_API_URL (not set)"
+            sys.exit(f"no Prefect server answers at {place}; `make server` starts one")
+        time.sleep(1)
     for pool in POOLS:
-        if prefect("work-pool", "inspect", pool, quiet=True) and prefect(
-            "work-pool", "create", pool, "--type", "process"
-        ):
-            sys.exit(
-                f"no Prefect server answers at {os.environ.get('PREFECT_API_URL')}; `make server` starts one"
-            )
+        if prefect("work-pool", "inspect", pool, quiet=True):
+            prefect("work-pool", "create", pool, "--type", "process")
+
+
+def answers(url: str) -> bool:
+    """Tell whether a server is up; one that starts for the first time takes half a minute."""
+    try:
+        return httpx.get(f"{url}/health", timeout=5).is_success
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
 
 
 def main(pool: str) -> None:

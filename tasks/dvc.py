@@ -4,14 +4,18 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import yaml
+from filelock import FileLock
 
 from tasks import mending, process
 
+WAIT_SECONDS = 1
 KILLED = re.compile(r"exited with (-9|137)\b")
 
 
@@ -38,8 +42,6 @@ def reproduce(
     the stage's whole process group first. Raises StageKilled when a signal ended the stage, TimeoutError, or
     RuntimeError when it failed.
     """
-    for line in (*mending.mend(folder), *_others(folder)):
-        log(line)
     options = ["--pull", "--allow-missing"] if pull else []
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *options, stage]
     killed = False
@@ -49,7 +51,10 @@ def reproduce(
         killed = killed or KILLED.search(line) is not None
         log(line)
 
-    code = process.run(command, watch, folder, timeout_seconds)
+    with _alone(folder, log):
+        for line in mending.mend(folder):
+            log(line)
+        code = process.run(command, watch, folder, timeout_seconds)
     if code and killed:
         raise StageKilled(f"stage {stage}: was killed; if memory ran out (dmesg tells), lower its batch size")
     if code:
@@ -57,6 +62,18 @@ def reproduce(
             f"stage {stage}: dvc repro ended with exit code {code}; the reason stands in the lines above. "
             f"After mending it, the same command goes on where the stage stopped."
         )
+
+
+@contextmanager
+def _alone(folder: Path, log: Callable[[str], None]) -> Iterator[None]:
+    """Wait, and say for whom, until no other DVC works in this folder; its own `--wait-for-lock` gives up early."""
+    (folder / ".dvc/tmp").mkdir(parents=True, exist_ok=True)
+    for line in _others(folder):
+        log(line)
+    with FileLock(folder / ".dvc/tmp/mema.lock"):
+        while list(_others(folder)):  # started by hand
+            time.sleep(WAIT_SECONDS)
+        yield
 
 
 def _others(folder: Path) -> Iterator[str]:

@@ -13,3 +13,10 @@ def assets() -> Path:
     if not folder or not Path(folder, "data").is_dir():
         pytest.skip("MEMA_ASSETS names no folder with data/ and weights/")
     return Path(folder)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes a file's tests stay together, and so do all that share the one Label Studio."""
+    for item in items:
+        shares = "label_studio" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("label_studio" if shares else item.nodeid.partition("::")[0]))
