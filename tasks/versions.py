@@ -5,13 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 AUTHOR = ("-c", "user.name=MeMa", "-c", "user.email=mema@localhost")
+RESULTS_OF = "Add the results of"
 RESULTS = ("dvc.lock", "data/phantom/dvc.lock", "data/metrics", "data/profile")
 
 
 def commit(folder: Path = Path()) -> str:
     """Return the commit of the checkout, short, with a + where files differ from it; "unversioned" outside git."""
     try:
-        found = _git(folder, "rev-parse", "--short=10", "HEAD").strip()
+        own = ("--invert-grep", f"--grep=^{RESULTS_OF}")  # results do not make another version
+        found = _git(folder, "log", "-1", "--format=%H", *own).strip()[:10]
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".", *_except(RESULTS))
     except (RuntimeError, FileNotFoundError):
         return "unversioned"
@@ -27,7 +29,7 @@ def commit_results(branch: str, warn: Callable[[str], None], folder: Path = Path
     if not _git(folder, "diff", "--cached", "--name-only").strip():
         return False
     _git(folder, "switch", "--force-create", branch)
-    _git(folder, *AUTHOR, "commit", "--quiet", "--message", f"Add the results of {branch.rpartition('/')[2]}")
+    _git(folder, *AUTHOR, "commit", "--quiet", "--message", f"{RESULTS_OF} {branch.rpartition('/')[2]}")
     if "origin" in _git(folder, "remote").split():
         try:
             _git(folder, "push", "--quiet", "--force", "origin", branch)

@@ -13,6 +13,7 @@ from jaxtyping import Bool
 
 from models.segmentation.masks import encode_mask, mask_sha256
 from models.segmentation.sam import Prompt
+from tasks import durable
 
 
 def proposal_line(
@@ -61,18 +62,10 @@ class ProposalLog:
             finally:
                 os.close(descriptor)
             if fresh:
-                _sync_folder(self.path.parent)
+                durable.sync_folder(self.path.parent)
 
 
 def _ends_within_line(descriptor: int) -> bool:
     """Tell whether the last line was cut, by a kill or a full disk."""
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

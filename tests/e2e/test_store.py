@@ -3,15 +3,11 @@
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import fsspec
 import httpx
@@ -20,7 +16,10 @@ import pytest
 
 from tasks import durable, shards, store
 from tests.e2e.processes import free_port, running, wait_for
+from tests.faults.conftest import tally
+from tests.faults.proxy import KINDS, FaultProxy, fault_proxy
 
+__all__ = ["tally"]
 pytest.importorskip("moto", reason="the tests' S3 server is not installed")
 ROWS = pa.table({"value": list(range(24))})
 SETTINGS = {"shard_rows": 4, "stage": "toy", "fingerprint": "f", "desc": "toy"}
@@ -42,78 +41,30 @@ class Double:
         return double
 
 
-class Faulty(BaseHTTPRequestHandler):
-    """A proxy before the S3 server that answers with each fault of `faults` once, then passes on."""
-
-    protocol_version = "HTTP/1.1"  # of which `Expect: 100-continue` is a part
-    upstream = ""
-    faults: ClassVar[list[str]] = []
-    met: ClassVar[list[str]] = []
-    lock = threading.Lock()
-
-    def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        with self.lock:
-            fault = self.faults.pop(0) if self.faults else ""
-            self.met.append(fault)
-        if fault == "cut":
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
-            return
-        if fault == "slow":
-            threading.Event().wait(3)
-        elif fault:
-            self.send_response(int(fault))
-            self.send_header("content-length", "0")
-            self.end_headers()
-            return
-        headers = {
-            k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length", "expect")
-        }
-        url = self.upstream + self.path
-        answer = httpx.request(self.command, url, content=body, headers=headers, timeout=30)
-        self.send_response(answer.status_code)
-        for key, value in answer.headers.items():
-            if key.lower() not in ("transfer-encoding", "content-length", "connection"):
-                self.send_header(key, value)
-        length = answer.headers["content-length"] if self.command == "HEAD" else str(len(answer.content))
-        self.send_header("content-length", length)
-        self.end_headers()
-        self.wfile.write(answer.content)
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An S3 server of moto's with a bucket, behind the proxy; its address."""
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
+    """An S3 server of moto's with a bucket, behind a proxy that fails nothing yet."""
     folder, port = tmp_path_factory.mktemp("s3"), free_port()
     server = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with running(server, folder, dict(os.environ), folder / "log.txt"):
         wait_for(f"http://127.0.0.1:{port}/moto-api/", 60)
         httpx.put(f"http://127.0.0.1:{port}/mema").raise_for_status()
-        Faulty.upstream = f"http://127.0.0.1:{port}"
-        proxy = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{proxy.server_port}"
-        proxy.shutdown()
+        with fault_proxy(port, share=0) as proxy:
+            yield proxy
 
 
 @pytest.fixture
-def bucket(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def bucket(s3: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A prefix of its own, named by MEMA_STORE."""
     for name, value in {
-        "AWS_ENDPOINT_URL": s3, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1", "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required", "MEMA_STORE": f"s3://mema/{tmp_path.name}",
+        "AWS_ENDPOINT_URL": s3.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "MEMA_STORE": f"s3://mema/{tmp_path.name}",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(store, "WAITS_SECONDS", (0.05, 0.1, 0.2))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "factor").write_text("2")
-    Faulty.faults, Faulty.met = [], []
     return f"mema/{tmp_path.name}"
 
 
@@ -145,11 +96,13 @@ def test_a_bucket_gives_the_bytes_of_a_folder_and_is_tidied_up(bucket, remote, m
 
 
 @pytest.mark.faults
-def test_a_store_out_of_order_loses_and_changes_nothing(bucket, monkeypatch):
+def test_a_store_out_of_order_loses_and_changes_nothing(bucket, s3, monkeypatch, tally):
     here = local_bytes(monkeypatch)
-    Faulty.faults = ["500", "cut", "429", "503", "slow", "cut", "500", "503"]
+    monkeypatch.setattr(s3, "share", 0.3)
     assert run("there") == here
-    assert Faulty.faults == []
+    faults = s3.faults.total()
+    assert s3.faults.keys() == set(KINDS)
+    tally("S3: 500, 429, cut, slow", faults=faults)
 
 
 @pytest.mark.faults

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 SLOW_SECONDS = 0.3
-HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding"}
+HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding", "expect"}
 KINDS = ("500", "500 after its effect", "429", "cut", "cut after its effect", "slow")
 
 
@@ -75,7 +75,10 @@ class _Handler(BaseHTTPRequestHandler):
         answer = connection.getresponse()
         data = answer.read()
         connection.close()
-        return answer.status, {n: v for n, v in answer.getheaders() if n.lower() not in HOP}, data
+        found = {name: value for name, value in answer.getheaders() if name.lower() not in HOP}
+        if self.command == "HEAD":
+            found["Content-Length"] = answer.getheader("Content-Length") or "0"
+        return answer.status, found, data
 
     def _fail(self, kind: str) -> None:
         if kind == "cut":
@@ -86,12 +89,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+        for name, value in headers.items():
             self.send_header(name, value)
+        if "Content-Length" not in headers:  # that of a HEAD is the length of what it leaves out
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _serve
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve
 
 
 @contextmanager
