@@ -15,8 +15,8 @@ def assets() -> Path:
     return Path(folder)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """With several processes a file's tests stay together, and so do all that share the one Label Studio."""
-    for item in items:
-        shares = "label_studio" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("label_studio" if shares else item.nodeid.partition("::")[0]))
+    file = item.nodeid.partition("::")[0]
+    shares = "label_studio" in getattr(item, "fixturenames", ()) or "label_studio" in Path(file).name
+    item.add_marker(pytest.mark.xdist_group("label_studio" if shares else file))
