@@ -35,10 +35,10 @@ demo: $(STAMP) ## Run the pipeline on phantoms, then show the headline table
 # Two processes, one thread each: more threads than cores wait for one another.
 test test-slow: export OMP_NUM_THREADS := 1
 test: $(STAMP) ## Run the fast tests
-	python -m pytest --numprocesses 2 --dist loadgroup -m "not slow and not e2e and not real"
+	python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not e2e and not real"
 
 test-slow: $(STAMP) ## Run the tests that `make test` leaves out; those marked real need MEMA_ASSETS
-	python -m pytest --numprocesses 2 --dist loadgroup -m "slow or e2e or real"
+	python -m pytest --numprocesses 2 --dist loadfile -m "slow or e2e or real"
 
 check: $(STAMP) ## Lint, types, import direction, and the graph
 	ruff check .

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from filelock import FileLock
 
 from models.conditions import DISEASES
 from models.diffusion.images import encode_png
@@ -80,7 +81,8 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStud
     if not os.environ.get("MEMA_LABEL_STUDIO_VENV"):
         places.root.mkdir()
         shared = ROOT / ".label_studio"
-        environment.ensure(Places(shared))
+        with FileLock(ROOT / ".label_studio.lock"):  # several processes run tests
+            environment.ensure(Places(shared))
         (places.root / "venv").symlink_to(shared / "venv")
     port = free_port()
     try:
