@@ -24,7 +24,7 @@ LOCKING = ("profile_cohort", "plan_sampling", "annotations")  # killed while dvc
 TRAINING = {"train_lora": "lora", "train_deid": "deid", "train_judges": "sign classifier"}  # and their bars
 CHECKPOINTS = ("checkpoint.pt", "classifier.pt")
 TIMED = {"data/report"}  # the page says how long each stage took
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 
 @dataclass(frozen=True)

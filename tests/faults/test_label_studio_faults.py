@@ -20,7 +20,13 @@ __all__ = ["label_studio"]
 
 NUM_IMAGES, BATCH, NUM_READ = 30, 5, 6
 BCC = [{"from_name": "disease", "to_name": "face", "type": "choices", "value": {"choices": ["bcc"]}}]
-pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.e2e,
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
 
 def until_done(command: Callable[[], object], times: int = 10) -> None:

@@ -151,6 +151,7 @@ def train_alone(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(4 * PATIENCE_SECONDS)
 def test_two_processes_train_the_lora_of_one_and_go_on_when_one_is_killed(
     patients: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
