@@ -83,10 +83,12 @@ def measure_images(
     """
     rows = _rows_of(folder, image_ids, column)
 
-    def gather(places: list[int]) -> pa.Table:
-        return shards.take_rows(folder, [rows[place] for place in places], [column]).rename_columns(["image"])
+    def gather(part: list[int]) -> pa.Table:
+        return shards.take_rows(folder, part, [column]).rename_columns(["image"])
 
-    return measure_rows(len(rows), gather, measure, inputs=(folder, *networks), stage=stage, desc=desc)
+    return measure_rows(
+        rows, gather, measure, inputs=(folder, *networks), stage=stage, desc=desc, source=column
+    )
 
 
 def measure_pairs(
@@ -102,13 +104,15 @@ def measure_pairs(
     """Return what `measure` says of each original and what stands for it in `column`, in the originals' order."""
     rows = _rows_of(folder, originals.image_ids, column)
 
-    def gather(places: list[int]) -> pa.Table:
-        made = shards.take_rows(folder, [rows[place] for place in places], [column])
-        return pa.table({"original": originals.encoded(places), "made": made[column]})
+    place = {row: number for number, row in enumerate(rows)}
+
+    def gather(part: list[int]) -> pa.Table:
+        made = shards.take_rows(folder, part, [column])
+        return pa.table({"original": originals.encoded([place[row] for row in part]), "made": made[column]})
 
     return measure_rows(
-        len(rows), gather, measure, inputs=(folder, originals.folder, *networks), stage=stage, desc=desc,
-        columns=("original", "made"),
+        rows, gather, measure, inputs=(folder, originals.folder, *networks), stage=stage, desc=desc,
+        columns=("original", "made"), source=column,
     )  # fmt: skip
 
 

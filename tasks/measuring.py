@@ -1,7 +1,7 @@
 """What networks say of images, shard by shard, in this process or on whatever engine the environment names."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,7 +60,7 @@ class Measuring:
 
 
 def measure_rows(
-    num_rows: int,
+    rows: Sequence[int],
     gather: Callable[[list[int]], pa.Table],
     measure: Measure,
     *,
@@ -68,16 +68,19 @@ def measure_rows(
     stage: str,
     desc: str,
     columns: tuple[str, ...] = ("image",),
+    source: str = "image",
 ) -> Values:
-    """Return what `measure` says of rows 0 to num_rows - 1, whose encoded images `gather` reads; {} of none.
+    """Return what `measure` says of some rows of a folder, whose encoded images `gather` reads; {} of none.
 
-    `inputs` are the files and folders that decide about the values: a killed run's are taken up if they are equal.
+    `inputs` are the files and folders that decide about the values, `source` the column of theirs that is read: a
+    killed run's values are taken up if all of these are equal.
     """
-    if not num_rows:
+    if not len(rows):
         return {}
-    fingerprint = durable.fingerprint(*inputs, MODELS, measure=repr(measure), rows=num_rows, columns=columns)
+    asked = {"measure": repr(measure), "rows": list(rows), "columns": columns, "source": source}
+    fingerprint = durable.fingerprint(*inputs, MODELS, **asked)
     folder = shards.compute_shards(
-        pa.table({"row": range(num_rows)}), Measuring(measure, columns), shard_rows=SHARD_ROWS, stage=stage,
+        pa.table({"row": rows}), Measuring(measure, columns), shard_rows=SHARD_ROWS, stage=stage,
         fingerprint=fingerprint, desc=desc, gather=lambda part: gather(part["row"].to_pylist()),
     )  # fmt: skip
     parts = [shards.read_table(file) for file in sorted(folder.glob("shard-*.parquet"))]
@@ -95,7 +98,7 @@ def embed_faces(
     """Return one column and every recogniser's embeddings of a folder's images."""
     values = shards.read_table(folder, columns=[column])[column].to_pylist()
     embeddings = measure_rows(
-        len(values), lambda rows: shards.take_rows(folder, rows, ["image"]), Recognised(recognisers),
+        range(len(values)), lambda rows: shards.take_rows(folder, rows, ["image"]), Recognised(recognisers),
         inputs=(folder, *recognisers.values()), stage=stage, desc=desc,
     )  # fmt: skip
     return np.array(values), embeddings

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tasks import process
 
 PATIENCE_SECONDS = 900
 STARTED = re.compile(r"Running stage '(?:[^':]*:)?(\w+)':")
-DONE = re.compile(r"(\w+): (\d+) of \d+ shards already done")
+DONE = re.compile(r"(\w+)(?:-\w+)?: (\d+) of \d+ shards already done")
 
 
 @dataclass
@@ -64,9 +65,12 @@ class Repro:
         found = ((when, STARTED.search(line)) for when, line in list(self.lines))
         return {match[1]: when for when, match in found if match}
 
-    def already_done(self) -> dict[str, int]:
+    def already_done(self) -> Counter[str]:
         """Return how many shards each stage said it found done."""
-        return {match[1]: int(match[2]) for match in DONE.finditer(self.text)}
+        done: Counter[str] = Counter()
+        for match in DONE.finditer(self.text):
+            done[match[1]] += int(match[2])
+        return done
 
     def locked(self, stage: str) -> bool:
         """Tell whether DVC began to write down that the stage is done."""

@@ -216,10 +216,13 @@ def test_every_stage_is_killed_and_the_bytes_are_those_of_an_undisturbed_run(
 
 def test_trainings_go_on_from_their_checkpoints(outcome: Outcome) -> None:
     resumed = {}
-    for found, text in zip(outcome.found, outcome.texts[1:], strict=True):
+    for number, found in enumerate(outcome.found):
         if found.kill.moment == "checkpoint":
-            first = re.search(rf"{TRAINING[found.kill.stage]}: +([0-9]+)%", text)
-            resumed[found.kill.stage] = int(first[1]) if first else 0
+            bar = re.compile(rf"{TRAINING[found.kill.stage]}: +([0-9]+)%")
+            shown = filter(
+                None, map(bar.search, outcome.texts[number + 1 :])
+            )  # the next kill may come before
+            resumed[found.kill.stage] = int(next(shown)[1])
     assert resumed.keys() == TRAINING.keys()
     assert [stage for stage, percent in resumed.items() if not percent] == []
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def run(work: Squares, out: str) -> dict[str, str]:
+    shutil.rmtree(".scratch", ignore_errors=True)
     shards.map_shards(ROWS, work, Path(out), **SETTINGS)
     return digests(Path(out))
 
