@@ -79,7 +79,7 @@ def test_a_flow_that_is_killed_leaves_no_stage_behind(world: PrefectWorld) -> No
         if "prefect" in " ".join(p.cmdline()) and "worker" not in p.cmdline()
     ]
     os.kill(flows[0].pid, signal.SIGKILL)
-    world.until(lambda: not psutil.pid_exists(pid), "the stage's process ends", 10)
+    world.until(lambda: not psutil.pid_exists(pid), "the stage's process ends", 60)
     assert world.finished(run) == "Crashed"
     (world.folder / "slow-sample").unlink()
     assert world.finished(world.start_run()) == "Completed"
