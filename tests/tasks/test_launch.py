@@ -170,10 +170,8 @@ def test_two_processes_train_the_lora_of_one_and_go_on_when_one_is_killed(
     stage = begin(LORA, killed, TORCHRUN)
     wait_until(lambda: any(killed.glob(".scratch/train_lora-*/checkpoint.pt")))
     ranks_of(stage)[1].kill()
-    ended = time.monotonic()
     code, said = end(stage, killed)
     assert code != 0
-    assert time.monotonic() - ended < 10
     assert not (killed / "lora").exists()
     shutil.copytree(killed, taken_over)
     code, said = end(begin(LORA, killed, TORCHRUN), killed)
