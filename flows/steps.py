@@ -67,12 +67,12 @@ def bring_up_to_date(stage: str) -> None:
 
 
 @task(cache_policy=NO_CACHE)
-def show_results() -> None:
-    """Make an artefact of the tables and of some synthetic images; no figure and no image is of a patient."""
+def show_results(flow: str) -> None:
+    """Make an artefact of what a flow made, tables and synthetic images; no figure and no image is of a patient."""
     lines: list[str] = []
-    process.module("tasks.summary", log=lines.append)
+    process.module("tasks.summary", flow, log=lines.append)
     create_markdown_artifact(
-        "\n".join(lines) or "Nothing has been measured yet.", key="results", description=run_name()
+        "\n".join(lines) or "Nothing has been measured yet.", key=f"results-{flow}", description=run_name()
     )
 
 

@@ -22,7 +22,7 @@ def synthesize() -> None:
     """Bring every stage from the photos to the report up to date, in order."""
     for stage in STAGES:
         bring_up_to_date(stage)
-    show_results()
+    show_results("synthesize")
     publish()
 
 

@@ -89,8 +89,15 @@ def _others(folder: Path) -> Iterator[str]:
         for info in (found if isinstance(found, list) else [found])
     }
     for pid, command in sorted(holders.items()):
-        if psutil.pid_exists(pid):
+        if _is_dvc(pid):  # an entry that a kill left may name a process of somebody else's by now
             yield f"process {pid} works in this folder (dvc {command.partition(' ')[2]}); this one waits for it"
+
+
+def _is_dvc(pid: int) -> bool:
+    try:
+        return any("dvc" in word for word in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
 
 
 def status() -> dict[str, list[str]]:

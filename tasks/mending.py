@@ -50,7 +50,7 @@ def _alone(lock: Path) -> Iterator[bool]:
 
 
 def keep(root: Path = Path()) -> None:
-    """Keep a copy of each whole lock file; for the start of a stage, when DVC does not write any."""
+    """Keep a copy of each whole lock file, while DVC writes none."""
     if not (root / ".dvc/tmp").is_dir():
         return
     for path in _lock_files(root):
@@ -75,12 +75,20 @@ def _mend_lock_files(root: Path) -> Iterator[str]:
             file, kept = root / path, _kept(root, path)
             committed = _stages(_git(root, "show", f"HEAD:./{path}")) or {}
             known = committed | ((_stages(kept.read_text()) or {}) if kept.exists() else {})
+            committed, known = (_still_there(stages, file) for stages in (committed, known))
             found = _stages(file.read_text(errors="replace")) if file.exists() else {}
             if found is None or committed.keys() - found.keys():
                 mended = {"schema": "2.0", "stages": known | (found or {})}
                 durable.write_text(file, yaml.safe_dump(mended, sort_keys=False))
                 yield f"{path} was torn by a kill; the last whole one is there again, DVC's run cache knows the rest"
         keep(root)
+
+
+def _still_there(stages: dict[str, Any], lock_file: Path) -> dict[str, Any]:
+    """Return the entries of stages that dvc.yaml still has: one that somebody removed was not torn away."""
+    graph = lock_file.with_suffix(".yaml")
+    named = yaml.safe_load(graph.read_text())["stages"] if graph.exists() else {}
+    return {name: entry for name, entry in stages.items() if name.partition("@")[0] in named}
 
 
 def _stages(text: str) -> dict[str, Any] | None:

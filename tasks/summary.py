@@ -17,8 +17,8 @@ from tasks import headline
 COLUMNS, ROWS = 6, 3
 
 
-def markdown(data: Path = Path("data")) -> Iterator[str]:
-    """Yield the lines of the page; what has not been made yet is left out."""
+def synthesize(data: Path = Path("data")) -> Iterator[str]:
+    """Yield the lines of what the flow synthesize made; what has not been made yet is left out."""
     metrics = data / "metrics"
     if leakage := headline.read(metrics / "leakage.json"):
         yield "## Who is recognised (Table 1)"
@@ -31,16 +31,20 @@ def markdown(data: Path = Path("data")) -> Iterator[str]:
             ("attribute", "random", "guided", "paper, random", "paper, guided"),
             headline.distance_rows(distribution),
         )
-    medical, identity = (headline.read(metrics / f"{name}.json") for name in ("medical", "identity"))
+    if images := list(_synthetic(data / "selected", COLUMNS * ROWS)):
+        yield "## Synthetic faces that passed the screen"
+        yield f"![synthetic faces]({jpeg_uri(tile(np.stack(images), COLUMNS))})"
+
+
+def deidentify(data: Path = Path("data")) -> Iterator[str]:
+    """Yield the lines of what the flow deidentify made."""
+    medical, identity = (headline.read(data / f"metrics/{name}.json") for name in ("medical", "identity"))
     if medical and identity:
         yield "## What each method keeps and hides (Tables 3 and 5)"
         yield from _table(
             ("method", "Med-Class", *(f"ID-Dis {name}" for name in headline.distance_columns(identity))),
             headline.method_rows(medical, identity),
         )
-    if images := list(_synthetic(data / "selected", COLUMNS * ROWS)):
-        yield "## Synthetic faces that passed the screen"
-        yield f"![synthetic faces]({jpeg_uri(tile(np.stack(images), COLUMNS))})"
 
 
 def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -59,5 +63,8 @@ def _synthetic(selected: Path, num: int) -> Iterator[np.ndarray]:
             yield decode(data)
 
 
+# A flow shows what it made itself: metrics of other flows lie in git, of whatever run was committed last.
+PAGES = {"synthesize": synthesize, "deidentify": deidentify}
+
 if __name__ == "__main__":
-    sys.stdout.writelines(f"{line}\n" for line in markdown())
+    sys.stdout.writelines(f"{line}\n" for line in PAGES[sys.argv[1]]())

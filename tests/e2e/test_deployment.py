@@ -43,7 +43,7 @@ def test_a_run_makes_every_stage_shows_results_and_commits_the_lock_file(world: 
     branches = world.run("git", "branch", "--list", "runs/*")
     assert f"runs/synthesize-phantom-{head}" in branches
     assert "sample.txt" in world.run("git", "show", f"runs/synthesize-phantom-{head}:dvc.lock")
-    query = {"artifacts": {"key": {"any_": ["results"]}}}
+    query = {"artifacts": {"key": {"any_": ["results-synthesize"]}}}
     artefacts = httpx.post(f"{world.api}/artifacts/filter", json=query, timeout=30).json()
     assert [artefact["type"] for artefact in artefacts] == ["markdown"]
     assert all(f"Running stage '{name}'" in world.log("worker") for name in STAGES)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tasks.mending import mend
 from tests.faults import chain
@@ -64,6 +65,15 @@ def test_whole_files_stay_as_they_are(done: Path) -> None:
     before = {name: (done / name).stat().st_mtime_ns for name in ("dvc.lock", ".dvc/tmp/rwlock")}
     assert mend(done) == []
     assert {name: (done / name).stat().st_mtime_ns for name in before} == before
+
+
+def test_a_stage_that_somebody_removed_was_not_torn_away(done: Path) -> None:
+    for name in ("dvc.yaml", "dvc.lock"):
+        document = yaml.safe_load((done / name).read_text())
+        del document["stages"][chain.STAGES[1]]  # git's dvc.lock has it
+        (done / name).write_text(yaml.safe_dump(document, sort_keys=False))
+    assert mend(done) == []
+    assert chain.STAGES[1] not in (done / "dvc.lock").read_text().split("stage_2:")[0]
 
 
 def test_while_another_dvc_works_nothing_is_touched(done: Path) -> None:
