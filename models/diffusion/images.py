@@ -1,5 +1,6 @@
 """Encoded pictures: RGB arrays to lossless PNG and back, by OpenCV, beside the computation."""
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
@@ -7,12 +8,21 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+MAX_THREADS = 4
+PNG = [
+    cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
+    cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH,
+]  # fmt: skip
+
 
 def encode_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Return the picture as PNG, compression level 1 (lossless; higher levels cost time and save little)."""
-    done, buffer = cv2.imencode(
-        ".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    )
+    """Return the picture as lossless PNG.
+
+    Runs of equal bytes and Paeth's filter alone: of all settings of OpenCV the fastest near the size of Pillow's
+    files. Its adaptive choice of a filter for each row takes twice the time and saves 0.1 %.
+    """
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    done, buffer = cv2.imencode(".png", bgr, PNG)
     assert done
     return buffer.tobytes()
 
@@ -39,10 +49,10 @@ def tile(images: UInt8[np.ndarray, "n h w 3"], columns: int) -> UInt8[np.ndarray
 
 
 class PngWriter:
-    """Encodes pictures in a thread, in order; OpenCV releases the interpreter's lock meanwhile."""
+    """Encodes pictures in threads, in order; OpenCV releases the interpreter's lock meanwhile."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="png")
+        self._pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), thread_name_prefix="png")
         self._encoded: list[Future[bytes]] = []
 
     def write(self, images: UInt8[np.ndarray, "n h w 3"]) -> None:

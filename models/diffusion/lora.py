@@ -146,25 +146,15 @@ def train_lora(
     generator of its own number, so a run that was killed ends with the same weights. `grid` is called with the
     number of steps done, every `grid_every`. The processes of a group share each batch; one of them writes.
     """
-    lora = nn.ParameterList(p for p in unet.parameters() if p.requires_grad)
-    ema = AveragedModel(lora, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-    optimizer = torch.optim.AdamW(lora, lr=0.0, betas=settings.betas, weight_decay=settings.weight_decay)
-    running, together = RunningLosses("loss"), group()
-    parts = together.parts(settings.batch_size, "train_lora.batch_size")
-    first = load_checkpoint(checkpoint, optimizer, lora=lora, ema=ema, running=running)
+    training, running, together = Training.of(unet, settings), RunningLosses("loss"), group()
+    state = {"lora": training.lora, "ema": training.ema, "running": running}
+    first = load_checkpoint(checkpoint, training.optimizer, **state)
     steps = settings.num_steps(len(moments))
     bar = _progress(first, steps, settings.batch_size, together)
     for step in range(first, steps):
         batch = draw_batch(step, scheduler, moments, captions, prompt_table, settings)
-        optimizer.zero_grad()
-        loss = _backward(unet, [batch.take(part, unet.device) for part in parts], settings)
-        together.sum_gradients(lora)
-        nn.utils.clip_grad_norm_(lora, settings.max_grad_norm)
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = settings.learning_rate * cosine_rate(step, steps, settings.warmup_steps)
-        optimizer.step()
-        ema.update_parameters(lora)
-        running.update(together.sum_losses({"loss": loss}))
+        rate = settings.learning_rate * cosine_rate(step, steps, settings.warmup_steps)
+        running.update({"loss": train_step(training, batch, rate, settings)})
         bar.set_postfix(loss=f"{running.values()['loss']:.4f}", refresh=False)
         bar.update(settings.batch_size)
         if not together.is_main:
@@ -172,12 +162,50 @@ def train_lora(
         if settings.grid_every and (step + 1) % settings.grid_every == 0 and grid is not None:
             grid(step + 1)
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == steps:
-            save_checkpoint(checkpoint, step + 1, optimizer, lora=lora, ema=ema, running=running)
+            save_checkpoint(checkpoint, step + 1, training.optimizer, **state)
     bar.close()
     with torch.no_grad():
-        for parameter, average in zip(lora, ema.module.parameters(), strict=True):
+        for parameter, average in zip(training.lora, training.ema.module.parameters(), strict=True):
             parameter.copy_(average)
     return running.values()["loss"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a step changes: the LoRA of a UNet, its moving average, and the optimizer's moments."""
+
+    unet: UNet2DConditionModel
+    lora: nn.ParameterList
+    ema: AveragedModel
+    optimizer: torch.optim.AdamW
+
+    @classmethod
+    def of(cls, unet: UNet2DConditionModel, settings: LoraSettings) -> "Training":
+        """Return the training of what `add_lora` added to `unet`, before its first step."""
+        lora = nn.ParameterList(p for p in unet.parameters() if p.requires_grad)
+        ema = AveragedModel(lora, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+        optimizer = torch.optim.AdamW(
+            lora, lr=0.0, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+        )
+        return cls(unet, lora, ema, optimizer)
+
+
+def train_step(training: Training, batch: NoisyBatch, learning_rate: float, settings: LoraSettings) -> float:
+    """Predict, compare, go back, clip, step, average; return the batch's loss.
+
+    The processes of a group compute a part of the batch each.
+    """
+    together, device = group(), training.unet.device
+    parts = together.parts(settings.batch_size, "train_lora.batch_size")
+    training.optimizer.zero_grad()
+    loss = _backward(training.unet, [batch.take(part, device) for part in parts], settings)
+    together.sum_gradients(training.lora)
+    nn.utils.clip_grad_norm_(training.lora, settings.max_grad_norm)
+    for parameters in training.optimizer.param_groups:
+        parameters["lr"] = learning_rate
+    training.optimizer.step()
+    training.ema.update_parameters(training.lora)
+    return together.sum_losses({"loss": loss})["loss"]
 
 
 def _backward(unet: UNet2DConditionModel, parts: Sequence[NoisyBatch], settings: LoraSettings) -> float:

@@ -1,14 +1,28 @@
-"""Exact nearest neighbour by cosine: fast in single precision, proven or decided in double."""
+"""Exact nearest neighbour by cosine: fast in half or single precision, decided in double.
+
+An approximate index is wrong for a leak audit: a miss is a privacy error. Here a matrix product in the fastest
+precision of this processor only sorts out what its own rounding proves too far away; the few rows left of each query
+are compared in double.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+
+from models.precision import multiplies_bf16
 
 QUERY_ROWS = 1024
-CANDIDATES = 8
-# A dot product of unit vectors in single precision is off by at most d * 2**-24, whatever the order of its
-# sum (Higham 2002, Eq. 3.5); twice that also covers how far from 1 the norms are.
-UNIT_ROUNDOFF = 2.0**-24
+GROUP_ROWS = 16  # of the gallery, of which the largest score is looked at first
+MAX_PENDING = 2**18  # pairs of a query and a row that wait for double precision
+# Rounding to bf16, relative. A dot product of unit vectors summed in single precision is off by at most
+# d * 2**-24, whatever the order of its sum (Higham 2002, Eq. 3.5); twice that also covers how far from 1 the norms
+# are, and sums that are truncated.
+BF16_ROUNDOFF, SINGLE_ROUNDOFF = 2.0**-8, 2.0**-24
 
 
 def nearest(
@@ -16,16 +30,17 @@ def nearest(
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Return each query's largest cosine (float64) over the gallery and its row, the first of equals.
 
-    Both sides are L2-normalised float32. Equal to brute force in float64: the best single-precision
-    candidates are ranked again in double, and a query whose winner they cannot prove is searched in double.
-    Memory grows with `block_rows`, not with the gallery.
+    Both sides are L2-normalised float32. Equal to brute force in float64, for any rows. Memory grows with
+    `block_rows`, and by half of the gallery.
     """
     _check(queries, gallery, block_rows)
-    similarity, index = np.empty(len(queries)), np.empty(len(queries), np.int64)
-    for start in range(0, len(queries), QUERY_ROWS):
-        rows = slice(start, start + QUERY_ROWS)
-        similarity[rows], index[rows] = _nearest_block(queries[rows], gallery, block_rows)
-    return similarity, index
+    coarse = _rounded(gallery)
+    parts = [
+        _nearest_part(queries[start : start + QUERY_ROWS], gallery, coarse, block_rows)
+        for start in range(0, len(queries), QUERY_ROWS)
+    ]
+    similarity, index = zip(*parts, strict=True) if parts else ((np.zeros(0),), (np.zeros(0, np.int64),))
+    return np.concatenate(similarity), np.concatenate(index)
 
 
 def _check(queries: np.ndarray, gallery: np.ndarray, block_rows: int) -> None:
@@ -38,41 +53,117 @@ def _check(queries: np.ndarray, gallery: np.ndarray, block_rows: int) -> None:
     if block_rows < 1:
         raise ValueError(f"block_rows: {block_rows} must be at least 1")
     for name, rows in (("queries", queries), ("gallery", gallery)):
-        norms = np.linalg.norm(rows, axis=1)
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
         if not np.allclose(norms, 1, atol=1e-5):
             raise ValueError(
                 f"{name}: rows of norm {norms.min():.3g} to {norms.max():.3g}; normalise them to 1"
             )
 
 
-def _nearest_block(
-    queries: np.ndarray, gallery: np.ndarray, block_rows: int
+@dataclass(frozen=True)
+class _Rounded:
+    """Rows in the fastest precision of this processor, and the norm of the most that a row lost."""
+
+    rows: Tensor
+    lost: float
+
+
+def _rounded(rows: np.ndarray) -> _Rounded:
+    if not multiplies_bf16():
+        return _Rounded(torch.from_numpy(rows), 0.0)
+    small, lost = torch.empty(rows.shape, dtype=torch.bfloat16), 0.0
+    for start in range(0, len(rows), QUERY_ROWS):
+        part = torch.from_numpy(rows[start : start + QUERY_ROWS])
+        small[start : start + QUERY_ROWS] = part
+        lost = max(lost, float((part - small[start : start + QUERY_ROWS]).norm(dim=1).max()))
+    return _Rounded(small, lost)
+
+
+def _nearest_part(
+    queries: np.ndarray, gallery: np.ndarray, coarse: _Rounded, block_rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    scores, rows = _candidates(queries, gallery, block_rows)
-    # In the order of the rows, so that of equals the first wins.
-    rows = np.sort(rows, axis=1)
-    exact = np.stack([cosines(queries, gallery[column]) for column in rows.T], axis=1)
-    best = exact.argmax(axis=1)
-    similarity = np.take_along_axis(exact, best[:, None], 1)[:, 0]
-    index = np.take_along_axis(rows, best[:, None], 1)[:, 0]
-    if rows.shape[1] < len(gallery):
-        bound = scores.min(axis=1).astype(np.float64) + 2 * queries.shape[1] * UNIT_ROUNDOFF
-        for row in np.flatnonzero(similarity <= bound):
-            similarity[row], index[row] = _brute_force(queries[row], gallery, block_rows)
+    similarity, index = np.full(len(queries), -np.inf), np.full(len(queries), len(gallery))
+    top = torch.full((len(queries), 1), -torch.inf)
+    pending: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def decide() -> None:
+        """Compare in double whatever the best scores so far do not exclude."""
+        if not pending:
+            return
+        query, row, score = (torch.cat(column) for column in zip(*pending, strict=True))
+        pending.clear()
+        left = score >= floor[query, 0]
+        _decide(queries, gallery, query[left].numpy(), row[left].numpy(), similarity, index)
+
+    rounded = _rounded(queries)
+    floor = top
+    for start in range(0, len(gallery), block_rows):
+        scores = _product(rounded.rows, coarse.rows[start : start + block_rows])
+        groups = _group_maxima(scores)
+        top = torch.maximum(top, groups.amax(1, keepdim=True))
+        floor = top - _margin(top, rounded.lost, coarse.lost, queries.shape[1])
+        for query, place in _above(scores, groups, floor):
+            pending.append((query, place + start, scores[query, place]))
+            if sum(len(part[0]) for part in pending) > MAX_PENDING:
+                decide()
+    decide()
     return similarity, index
 
 
-def _candidates(queries: np.ndarray, gallery: np.ndarray, block_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and rows of the best candidates in single precision; no other row scores higher."""
-    scores = torch.empty(len(queries), 0)
-    rows = torch.empty(len(queries), 0, dtype=torch.int64)
-    for start in range(0, len(gallery), block_rows):
-        block = torch.from_numpy(queries @ gallery[start : start + block_rows].T)
-        top, place = block.topk(min(CANDIDATES, block.shape[1]), dim=1)
-        scores, rows = torch.cat([scores, top], 1), torch.cat([rows, place + start], 1)
-        scores, place = scores.topk(min(CANDIDATES, scores.shape[1]), dim=1)
-        rows = rows.gather(1, place)
-    return scores.numpy(), rows.numpy()
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Return a b^T summed in single precision; NumPy's, whose precision no setting of torch lowers."""
+    if a.dtype == torch.float32:
+        return torch.from_numpy(a.numpy() @ b.numpy().T)
+    return a @ b.T
+
+
+def _margin(top: Tensor, lost: float, lost_in_gallery: float, dim: int) -> Tensor:
+    """Return how far below a query's best score the score of its nearest row may lie.
+
+    A score is off by q . (b - b') + (q - q') . b', by its sum, and by its own rounding; so is the best one.
+    """
+    roundoff = BF16_ROUNDOFF if lost or lost_in_gallery else SINGLE_ROUNDOFF
+    return 2.05 * (1.01 * (lost + lost_in_gallery) + 2 * dim * SINGLE_ROUNDOFF + roundoff * top.abs())
+
+
+def _group_maxima(scores: Tensor) -> Tensor:
+    """Return the largest of every GROUP_ROWS scores [n, groups]; a group's rows lie `groups` apart."""
+    if scores.shape[1] % GROUP_ROWS:
+        scores = pad(scores, (0, -scores.shape[1] % GROUP_ROWS), value=-torch.inf)
+    return scores.unflatten(1, (GROUP_ROWS, -1)).amax(1)
+
+
+def _above(scores: Tensor, groups: Tensor, floor: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield queries and columns of the scores that reach the floor, looking only where a group does."""
+    query, group = torch.nonzero(groups >= floor, as_tuple=True)
+    columns = torch.arange(GROUP_ROWS) * groups.shape[1]
+    step = MAX_PENDING // GROUP_ROWS
+    for part in range(0, len(query), step):
+        rows = query[part : part + step, None].expand(-1, GROUP_ROWS)
+        places = group[part : part + step, None] + columns
+        inside = places < scores.shape[1]  # the last groups may not be full
+        rows, places = rows[inside], places[inside]
+        reached = scores[rows, places] >= floor[rows, 0]
+        yield rows[reached], places[reached]
+
+
+def _decide(
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    query: np.ndarray,
+    row: np.ndarray,
+    similarity: np.ndarray,
+    index: np.ndarray,
+) -> None:
+    """Put the pairs' exact cosines into `similarity` and `index` where they are larger, or equal at an earlier row."""
+    for part in range(0, len(query), QUERY_ROWS):
+        who, which = query[part : part + QUERY_ROWS], row[part : part + QUERY_ROWS]
+        exact = cosines(queries[who], gallery[which])
+        order = np.lexsort((which, -exact, who))
+        first = order[np.unique(who[order], return_index=True)[1]]
+        who, which, exact = who[first], which[first], exact[first]
+        wins = (exact > similarity[who]) | ((exact == similarity[who]) & (which < index[who]))
+        similarity[who[wins]], index[who[wins]] = exact[wins], which[wins]
 
 
 def cosines(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
@@ -81,13 +172,3 @@ def cosines(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "n d"]) -> Float[n
     return np.multiply(a.astype(np.float64, order="C"), b.astype(np.float64, order="C"), order="C").sum(
         axis=1
     )
-
-
-def _brute_force(query: np.ndarray, gallery: np.ndarray, block_rows: int) -> tuple[float, int]:
-    similarity, index = -np.inf, -1
-    for start in range(0, len(gallery), block_rows):
-        block = gallery[start : start + block_rows]
-        values = cosines(np.broadcast_to(query, block.shape), block)
-        if values.max() > similarity:
-            similarity, index = float(values.max()), start + int(values.argmax())
-    return similarity, index

@@ -50,7 +50,7 @@ def test_a_run_makes_every_stage_shows_results_and_commits_the_lock_file(world: 
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("ears", ["", "deaf"])
+@pytest.mark.parametrize("ears", ["", pytest.param("deaf", marks=pytest.mark.long)])
 def test_a_cancelled_run_ends_its_stage_within_seconds_and_can_be_taken_up(
     world: PrefectWorld, ears: str
 ) -> None:
@@ -69,6 +69,7 @@ def test_a_cancelled_run_ends_its_stage_within_seconds_and_can_be_taken_up(
 
 
 @pytest.mark.faults
+@pytest.mark.long
 def test_a_flow_that_is_killed_leaves_no_stage_behind(world: PrefectWorld) -> None:
     (world.folder / "slow-sample").write_text("300 deaf")
     run = world.start_run()
@@ -97,6 +98,7 @@ def test_a_stage_that_is_killed_is_tried_again(world: PrefectWorld) -> None:
     assert len(world.started("sample")) == 2
 
 
+@pytest.mark.long
 def test_two_runs_at_once_wait_for_each_other_and_say_for_whom(world: PrefectWorld) -> None:
     (world.folder / "slow-sample").write_text("8")
     first = world.start_run()

@@ -12,7 +12,7 @@ import yaml
 from models.deid.vit_encoder import VitEncoder, build
 from models.metrics.dinov2_weights import load_dinov2
 from models.metrics.sign_classifier import SignClassifier, save_sign_classifier
-from tasks import durable, evaluate_ablation, schemas
+from tasks import durable, evaluate_ablation, schemas, shards
 from tasks.params import Params
 from tasks.train_medical_encoder import options_of
 from tests.deid_world import World, write_deid_world
@@ -117,6 +117,7 @@ def test_public_faces_of_m1_leave_out_the_donors_of_the_validation_split(world, 
 def test_a_killed_run_goes_on_with_the_next_arm(world, monkeypatch):
     few = {"encoders": [], "lambda_med": [], "lambda_rev": [], "models": ["M2", "M4"]}
     whole = run(parameters(world, **few))
+    shards.shutil.rmtree(".scratch")
     with monkeypatch.context() as patch:
         write = durable.write_json
 

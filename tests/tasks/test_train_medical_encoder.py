@@ -108,6 +108,7 @@ def test_the_lora_is_in_the_encoder():
 @pytest.mark.slow
 def test_a_killed_run_leaves_the_bytes_of_an_undisturbed_one(monkeypatch):
     run(parameters(), "whole")
+    shards.shutil.rmtree(".scratch")
     draw = fine_tuning.draw_grid
 
     def kill(*given: Any) -> None:
