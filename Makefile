@@ -13,7 +13,7 @@ export PREFECT_API_URL ?= http://127.0.0.1:4200/api
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-faults check photos graph twins doctor server worker deploy label-studio label-studio-stop precommit clean distclean
+.PHONY: help setup demo test test-slow test-faults bench bench-gpu check photos graph twins doctor server worker deploy label-studio label-studio-stop precommit clean distclean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -32,16 +32,22 @@ demo: $(STAMP) ## Run the pipeline on phantoms, then show the headline table
 	mema repro
 	@mema table
 
-# Two processes, one thread each: more threads than cores wait for one another.
+# One thread each: more threads than cores wait for one another. The slow tests wait for servers most of the time.
 test test-slow test-faults: export OMP_NUM_THREADS := 1
 test: $(STAMP) ## Run the fast tests
 	python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not e2e and not real"
 
 test-slow: $(STAMP) ## Run the tests that `make test` leaves out; those marked real need MEMA_ASSETS
-	python -m pytest --numprocesses 2 --dist loadfile -m "(slow or e2e or real) and not long"
+	python -m pytest --numprocesses 3 --dist loadfile -m "(slow or e2e or real) and not long"
 
 test-faults: $(STAMP) ## Kill, cut off and damage everything (about 15 minutes); prints a table
 	python -m pytest -m "faults or long"
+
+bench: $(STAMP) ## Time the hot paths beside their peers and this machine's limits (10 minutes; see docs/speed.md)
+	@python -m benchmarks
+
+bench-gpu: $(STAMP) ## The same at the sizes of a GPU: Stable Diffusion whole, 512 px
+	@python -m benchmarks --gpu
 
 check: $(STAMP) ## Lint, types, import direction, and the graph
 	ruff check .

@@ -1,17 +1,11 @@
 """A training step of MedSem-DeID: ours against the step that computes everything where it is asked for.
 
-    python -m benchmarks.deid_step [--batch-size 16] [--image-size-px 256] [--width 64] [--repeats 3]
-
 The peer encodes X, asks Enc_med and phi about X at every step, and decodes and judges X_enc, X_hat and X_wrong one
-after the other. Ours looks X up and takes the three in one batch. Losses and gradients are compared before any
-timing. Random weights: the classes and shapes of production, `--width` the autoencoder's narrowest level (128 at
-Stable Diffusion's size).
+after the other. Ours looks X up and takes the three in one batch. Losses and gradients are compared. Random weights:
+the classes and shapes of production.
 """
 
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +14,10 @@ import torch
 import typer
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import harness
+from benchmarks.harness import Case
 from models.deid import losses
 from models.deid.features import OriginalFeatures, cache_features
 from models.deid.medical_encoder import MedicalEncoder
@@ -29,7 +26,6 @@ from models.deid.training import Judges, MedicalScale, make_fakes, prepare
 from models.identity.network import INPUT_PX, build_recogniser
 
 RELATIVE = 1e-3
-Step = Callable[[], tuple[Tensor, list[Tensor]]]
 
 
 class Phi(nn.Module):
@@ -134,30 +130,14 @@ def naive(
     return gradients(model, total(parts))
 
 
-def assert_equal(a: tuple[Tensor, list[Tensor]], b: tuple[Tensor, list[Tensor]]) -> None:
-    """Compare loss and gradients; ours reads f_med and latents in half precision, hence the tolerance."""
-    assert torch.allclose(a[0], b[0], rtol=RELATIVE), (a[0], b[0])
+def apart(a: tuple[Tensor, list[Tensor]], b: tuple[Tensor, list[Tensor]]) -> tuple[float, float]:
+    """Return the relative differences of the losses and of the gradients."""
     left, right = (torch.cat([g.flatten() for g in found[1]]) for found in (a, b))
-    apart = float((left - right).norm() / right.norm())
-    assert apart < 20 * RELATIVE, apart
-    print(f"equal: losses {float(a[0]):.5f} and {float(b[0]):.5f}, gradients apart by {apart:.1e}")
+    return float((a[0] - b[0]).abs() / b[0].abs()), float((left - right).norm() / right.norm())
 
 
-def seconds(step: Step) -> float:
-    start = time.perf_counter()
-    step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def main(
-    batch_size: Annotated[int, typer.Option(min=1)] = 16,
-    image_size_px: Annotated[int, typer.Option(help="a multiple of 32")] = 256,
-    width: Annotated[int, typer.Option(help="channels of the autoencoder's first level")] = 16,
-    repeats: Annotated[int, typer.Option(min=1)] = 3,
-) -> None:
-    """Assert equality, then time both steps in turn and print the ratio of medians."""
+def case(folder: Path, batch_size: int, image_size_px: int, width: int) -> Case:
+    """Return the step on `batch_size` images of noise, whose look costs nothing."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     levels = (width, 2 * width, 4 * width, 4 * width)
@@ -172,21 +152,41 @@ def main(
     images = np.random.default_rng(0).integers(
         0, 256, (batch_size, image_size_px, image_size_px, 3), np.uint8
     )
-    with tempfile.TemporaryDirectory() as folder:
-        features = cache_features(
-            list(images), [i % 2 for i in range(batch_size)], vae, judges.medical, judges.phi, Path(folder)
-        )
-        scale = prepare(model, features).to(device)
-        rows = torch.arange(batch_size)
-        keys = torch.randn(2, batch_size, 512).to(device)
-        steps: list[Step] = [lambda f=f: f(model, judges, features, scale, rows, keys) for f in (naive, ours)]
-        assert_equal(steps[1](), steps[0]())
-        taken = [[seconds(step) for step in steps] for _ in range(repeats)]
-    peer, own = (statistics.median(column) for column in zip(*taken, strict=True))
-    print(
-        f"{device.type}, {torch.get_num_threads()} threads, batch {batch_size} of {image_size_px} px, n = {repeats}"
+    features = cache_features(
+        list(images), [i % 2 for i in range(batch_size)], vae, judges.medical, judges.phi, folder
     )
-    print(f"naive step {peer:.2f} s, ours {own:.2f} s: {peer / own:.2f} times as fast")
+    scale = prepare(model, features).to(device)
+    rows = torch.arange(batch_size)
+    keys = torch.randn(2, batch_size, 512).to(device)
+    own, peer = (lambda f=f: f(model, judges, features, scale, rows, keys) for f in (ours, naive))
+
+    def check() -> str:
+        loss, gradient = apart(own(), peer())
+        assert loss < RELATIVE, loss
+        assert gradient < 20 * RELATIVE, gradient  # f_med and latents are cached in half precision
+        return f"losses within {loss:.0e}, gradients within {gradient:.0e}"
+
+    with FlopCounterMode(display=False) as counter:
+        own()
+    product, share = harness.products(counter.get_total_flops(), torch.float32, device)
+    return Case(
+        "deid_step", f"batch {batch_size} of {image_size_px} px, autoencoder of width {width}", ours=own,
+        peers={"each where it is asked for": peer}, check=check, limit=product,
+        limit_name=f"{counter.get_total_flops() / 1e12:.3g} TFLOP of products",
+        targets={"each where it is asked for": 1.5}, scale={"limit": share},
+    )  # fmt: skip
+
+
+def main(
+    batch_size: Annotated[int, typer.Option(min=4)] = 16,
+    image_size_px: Annotated[int, typer.Option(help="a multiple of 32")] = 256,
+    width: Annotated[int, typer.Option(help="channels of the autoencoder's first level; v1-5 has 128")] = 16,
+    rounds: harness.Rounds = 3,
+    out: harness.Out = None,
+) -> None:
+    """Assert equality, then let both steps take turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        harness.report(case(Path(folder), batch_size, image_size_px, width), rounds, out)
 
 
 if __name__ == "__main__":

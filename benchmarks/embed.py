@@ -1,39 +1,30 @@
-"""Three recognisers over photographs: decode, detect and align once, against once per recogniser and image.
+"""Three recognisers over photographs: decode, detect and align once, against DeepFace.represent three times.
 
-    MEMA_ASSETS=../shared OMP_NUM_THREADS=2 python -m benchmarks.embed
-
-The peer does what three calls of DeepFace.represent do, one per recogniser: each reads the file, detects, aligns and
-runs its network on one face. It is built from the parts that ours uses, so that the embeddings can be asserted equal;
-DeepFace itself has other weights and another alignment. The limit is decoding plus the networks alone. With
-`--deepface`, DeepFace.represent itself is timed as well, with its Dlib model (weights of the assets), three times an
-image, without comparing what it returns.
+The peer is DeepFace itself with the same three networks given to it as models of its own, once with the detector that
+ours uses (dlib's) and once with its default (OpenCV's cascade). Its alignment is another, so embeddings are compared
+on faces that are cut out already. The limit is decoding and the networks, without looking for any face.
 """
 
-import json
 import os
-import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 import typer
 
+from benchmarks import harness
+from benchmarks.harness import Case
 from models.diffusion.images import decode
 from models.identity.recogniser import Recogniser, load_recogniser
-from models.photos.alignment import Detector, crop_largest, load_dlib
+from models.photos.alignment import Detector, crop_largest, load_dlib, packaged_predictor
 
-SIZE_PX = 256
-TARGET_RATIO = 5.0
-RECOGNISERS = {
-    "arcface": "insightface/arcface_mobilefacenet.onnx",
-    "cosface": "insightface/cosface_reid0095.onnx",
-    "dlib": "dlib/dlib_face_recognition_resnet_model_v1.dat",
-}
+SIZE_PX = 112  # of the networks' input: where nothing is resized, embeddings can be compared
+TARGETS = {"DeepFace": 5.0, "DeepFace, dlib": 5.0}
+TOLERANCE = 1e-4
+ASSETS = ("insightface/arcface_mobilefacenet.onnx", "insightface/cosface_reid0095.onnx")
+TWIN = Path("data/phantom/twins/recognisers/cosface.onnx")
 Embeddings = dict[str, np.ndarray]
 
 
@@ -43,99 +34,98 @@ def embed_once(paths: Sequence[Path], find: Detector, recognisers: dict[str, Rec
     return {name: recogniser.embed(faces) for name, recogniser in recognisers.items()}
 
 
-def embed_each_time(paths: Sequence[Path], find: Detector, recognisers: dict[str, Recogniser]) -> Embeddings:
-    """Return the same by one call per recogniser and image, as DeepFace.represent is called."""
-    return {
-        name: np.concatenate(
-            [
-                recogniser.embed([crop_largest(decode(path.read_bytes()), find, SIZE_PX).image])
-                for path in paths
-            ]
+class Client:
+    """A recogniser as DeepFace calls its own."""
+
+    def __init__(self, name: str, recogniser: Recogniser) -> None:
+        self.model_name, self._recogniser = name, recogniser
+        self.input_shape = (SIZE_PX, SIZE_PX)
+
+    def forward(self, images: np.ndarray) -> Any:
+        """Take BGR in [0, 1], return one embedding or a list of them."""
+        found = self._recogniser.embed(
+            [np.round(image[..., ::-1] * 255).astype(np.uint8) for image in images]
         )
-        for name, recogniser in recognisers.items()
-    }
+        return found[0].tolist() if len(found) == 1 else found.tolist()
 
 
-def represent(paths: Sequence[Path], weights: Path, folder: Path) -> Callable[[], None]:
-    """Return a function that calls DeepFace.represent three times an image; its networks are loaded already."""
-    place = folder / ".deepface/weights"
-    place.mkdir(parents=True)
-    (place / weights.name).symlink_to(weights.resolve())
-    os.environ["DEEPFACE_HOME"], os.environ["DEEPFACE_BACKEND_ENGINE"] = str(folder), "onnx"
+def load_deepface(recognisers: dict[str, Recogniser], home: Path) -> Any:
+    """Return DeepFace with these recognisers among its models, and dlib's predictor where it looks for it."""
+    weights = home / ".deepface/weights"
+    weights.mkdir(parents=True)
+    predictor = packaged_predictor().with_name("shape_predictor_5_face_landmarks.dat")
+    (weights / predictor.name).symlink_to(predictor)
+    os.environ["DEEPFACE_HOME"], os.environ["DEEPFACE_BACKEND_ENGINE"] = str(home), "onnx"
     from deepface import DeepFace
+    from deepface.modules import modeling
 
-    def run() -> None:
-        for path in paths:
-            for _ in RECOGNISERS:
-                DeepFace.represent(
-                    str(path), model_name="Dlib", detector_backend="opencv", enforce_detection=False
-                )
-
-    DeepFace.represent(str(paths[0]), model_name="Dlib", detector_backend="opencv", enforce_detection=False)
-    return run
+    modeling.build_model("face_detector", "opencv")
+    for name, recogniser in recognisers.items():
+        modeling.cached_models["facial_recognition"][name] = Client(name, recogniser)
+    return DeepFace
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """Return how long one run takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def represent(
+    deepface: Any, pictures: Sequence[Path | np.ndarray], names: Sequence[str], detector: str
+) -> Embeddings:
+    """Return embeddings by one call a picture and recogniser."""
+    found: Embeddings = {}
+    for name in names:
+        calls = [
+            deepface.represent(
+                str(picture) if isinstance(picture, Path) else picture[..., ::-1], model_name=name,
+                detector_backend=detector, enforce_detection=False, max_faces=1,
+            )
+            for picture in pictures
+        ]  # fmt: skip
+        found[name] = np.array([call[0]["embedding"] for call in calls], np.float32)
+    return found
 
 
-def usable(paths: Sequence[Path], find: Detector) -> list[Path]:
-    """Return the photographs on which a face is found."""
-    return [path for path in paths if find(decode(path.read_bytes()))]
-
-
-def main(
-    num_images: Annotated[int, typer.Option(help="photographs")] = 24,
-    rounds: Annotated[int, typer.Option(help="interleaved repetitions; medians are printed")] = 5,
-    deepface: Annotated[bool, typer.Option(help="also time DeepFace.represent")] = False,
-) -> None:
-    """Assert equal embeddings, then print medians and ratios; exit 1 below the target."""
-    assets = Path(os.environ.get("MEMA_ASSETS", "../shared"))
+def case(assets: Path, home: Path, num: int) -> Case:
+    """Return the embedding of `num` photographs on which a face is found."""
     find = load_dlib("")
-    paths = usable(sorted((assets / "data/lfw_10x10").glob("*/*.jpg"))[: num_images + 8], find)[:num_images]
-    recognisers = {name: load_recogniser(assets / "weights" / file) for name, file in RECOGNISERS.items()}
-    ours, peer = (f(paths, find, recognisers) for f in (embed_once, embed_each_time))
-    for name in recognisers:
-        np.testing.assert_allclose(
-            ours[name], peer[name], atol=1e-4, err_msg=f"{name}: the embeddings differ"
-        )
+    files = sorted((assets / "data/lfw_10x10").glob("*/*.jpg"))
+    paths = [path for path in files[: num + 8] if find(decode(path.read_bytes()))][:num]
+    networks = [*(assets / "weights" / name for name in ASSETS), TWIN]
+    recognisers = {path.stem: load_recogniser(path, "frame") for path in networks}
+    deepface, names = load_deepface(recognisers, home), list(recognisers)
     faces = [crop_largest(decode(path.read_bytes()), find, SIZE_PX).image for path in paths]
+
+    def check() -> str:
+        own, peer = embed_once(paths, find, recognisers), represent(deepface, faces, names, "skip")
+        apart = max(float(np.abs(own[name] - peer[name]).max()) for name in names)
+        assert apart < TOLERANCE, apart
+        return f"embeddings of {len(paths)} aligned faces within {apart:.0e}"
 
     def limit() -> None:
         for path in paths:
-            cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+            decode(path.read_bytes())
         for recogniser in recognisers.values():
             recogniser.embed(faces)
 
-    works: dict[str, Callable[[], Any]] = {
-        "ours": lambda: embed_once(paths, find, recognisers),
-        "peer": lambda: embed_each_time(paths, find, recognisers),
-        "limit": limit,
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        if deepface:
-            works["deepface"] = represent(paths, assets / "weights" / RECOGNISERS["dlib"], Path(folder))
-        took = {name: [] for name in works}
-        for _ in range(rounds):
-            for name, work in works.items():
-                took[name].append(seconds(work))
-    middle = {name: statistics.median(values) for name, values in took.items()}
-    ratio = middle["peer"] / middle["ours"]
-    print(
-        json.dumps(
-            {
-                "images": len(paths),
-                "ms_per_image": {name: round(1000 * value / len(paths), 1) for name, value in middle.items()},
-                "ratios": {n: round(v / middle["ours"], 2) for n, v in middle.items() if n != "ours"},
-                "share_of_limit": round(middle["limit"] / middle["ours"], 2),
-                "target_ratio": TARGET_RATIO,
-            }
-        )
-    )
-    sys.exit(int(ratio < TARGET_RATIO))
+    return Case(
+        "embed", f"{len(paths)} photographs of 250 px, 3 recognisers",
+        ours=lambda: embed_once(paths, find, recognisers),
+        peers={
+            "DeepFace": lambda: represent(deepface, paths, names, "opencv"),
+            "DeepFace, dlib": lambda: represent(deepface, paths, names, "dlib"),
+        },
+        check=check, limit=limit, limit_name="decoding and the networks", targets=TARGETS,
+    )  # fmt: skip
+
+
+def main(
+    images: Annotated[int, typer.Option(min=1, help="photographs")] = 24,
+    rounds: harness.Rounds = 5,
+    out: harness.Out = None,
+) -> None:
+    """Assert equal embeddings, then let ours and DeepFace take turns (needs MEMA_ASSETS)."""
+    assets = os.environ.get("MEMA_ASSETS")
+    if not assets:
+        raise typer.BadParameter("MEMA_ASSETS is not set; point it at the folder with data/ and weights/")
+    with tempfile.TemporaryDirectory() as home:
+        harness.report(case(Path(assets), Path(home), images), rounds, out)
 
 
 if __name__ == "__main__":

@@ -1,41 +1,24 @@
-"""What orchestrating 100,000 images costs over the work itself, here, in two processes, and on a Ray cluster.
+"""What orchestrating many images costs over the work itself: here, in processes, or on a Ray cluster.
 
 The generator does nothing but attach bytes to each row of a plan, so all that is timed beyond it is ours: slicing,
-gathering, writing durable shards with checksums, verifying them, publishing. The peer is a Prefect task an image,
-timed on a few and multiplied. `python benchmarks/orchestration.py --help`.
+gathering, writing durable shards with checksums, verifying them, publishing. The peer is a Prefect task an image.
+MEMA_WORKERS and RAY_ADDRESS choose the engine, as for every stage. The limit is the work alone.
 """
 
 import os
-import resource
-import subprocess
-import sys
-import tempfile
-import time
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import typer
 
+from benchmarks import harness
+from benchmarks.harness import Case
 from tasks import shards
-
-PEER = """
-import time
-from prefect import flow, task
-@task
-def image(row): return row
-@flow
-def images(num):
-    for row in range(num):
-        image(row)
-images(2)
-start = time.perf_counter()
-images(int(__import__("sys").argv[1]))
-print(time.perf_counter() - start)
-"""
 
 
 @dataclass(frozen=True)
@@ -70,53 +53,72 @@ def gather(part: pa.Table) -> pa.Table:
     return part.append_column("donor", pa.array([donor] * part.num_rows, pa.list_(pa.float32())))
 
 
+def prefect_tasks(num: int) -> Callable[[], Any]:
+    """Return a flow of `num` empty tasks on a server of this process's own, which the first call starts."""
+    os.environ |= {
+        "PREFECT_API_URL": "", "PREFECT_HOME": str(Path.cwd() / "prefect"), "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true", "DO_NOT_TRACK": "1",
+    }  # fmt: skip
+    from prefect import flow, task
+
+    @task
+    def image(row: int) -> int:
+        return row
+
+    @flow
+    def images() -> list[int]:
+        return [image(row) for row in range(num)]
+
+    return images
+
+
+def case(folder: Path, images: int, shard_rows: int, image_bytes: int, peer_tasks: int) -> Case:
+    """Return a stage over `images` rows; the peer's flow makes a few of them, and its time is scaled."""
+    plan, work = plan_of(images), NoGenerator(image_bytes)
+    tasks = prefect_tasks(peer_tasks)
+    parts = [plan.slice(start, shard_rows) for start in range(0, images, shard_rows)]
+
+    def stage() -> None:
+        shutil.rmtree(".scratch", ignore_errors=True)
+        shards.map_shards(
+            plan, work, folder / "out", shard_rows=shard_rows, stage="bench", fingerprint="f", desc="images",
+            gather=gather,
+        )  # fmt: skip
+
+    def bare() -> None:
+        make = work.load()
+        for part in parts:
+            make(gather(part))
+
+    def check() -> str:
+        stage()
+        files, make = sorted((folder / "out").iterdir()), work.load()
+        for file, part in zip(files, parts, strict=True):
+            assert shards.read_table(file).equals(make(gather(part))), file.name
+        assert tasks() == list(range(peer_tasks))
+        return f"all {len(files)} shards hold what the work gives"
+
+    processes = os.environ.get("MEMA_WORKERS") or 1
+    where = "Ray" if os.environ.get("RAY_ADDRESS") else f"{processes} process" + "es" * (processes != 1)
+    return Case(
+        "orchestration", f"{images} images in shards of {shard_rows}, {where}", ours=stage,
+        peers={"a Prefect task an image": tasks}, check=check, limit=bare, limit_name="the work alone",
+        scale={"a Prefect task an image": peer_tasks / images},
+    )  # fmt: skip
+
+
 def main(
     images: Annotated[int, typer.Option(help="rows of the plan")] = 100_000,
     shard_rows: Annotated[int, typer.Option(help="rows of a shard")] = 64,
     image_bytes: Annotated[int, typer.Option(help="bytes that stand for an image")] = 1024,
-    peer_tasks: Annotated[int, typer.Option(help="Prefect tasks to time; 0 leaves the peer out")] = 200,
+    peer_tasks: Annotated[int, typer.Option(min=1, help="Prefect tasks to time")] = 100,
+    rounds: harness.Rounds = 3,
+    out: harness.Out = None,
 ) -> None:
-    """Time the work alone, then the work as a stage."""
-    plan, work = plan_of(images), NoGenerator(image_bytes)
-    with tempfile.TemporaryDirectory(dir=".") as folder:
-        os.chdir(folder)
-        start = time.perf_counter()
-        shards.map_shards(
-            plan, work, Path("out"), shard_rows=shard_rows, stage="bench", fingerprint="f", desc="images",
-            gather=gather,
-        )  # fmt: skip
-        seconds = time.perf_counter() - start
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        bare = 0.0
-        for number, file in enumerate(sorted(Path("out").iterdir())):
-            part = plan.slice(number * shard_rows, shard_rows)
-            start = time.perf_counter()
-            expected = work.load()(gather(part))
-            bare += time.perf_counter() - start
-            assert shards.read_table(file).equals(expected), number
-        os.chdir("..")
-    where = "Ray" if os.environ.get("RAY_ADDRESS") else f"{os.environ.get('MEMA_WORKERS') or 1} process(es)"
-    print(f"{images} images in shards of {shard_rows}; the work alone {bare:.1f} s")
-    print(
-        f"{where}: {seconds:.1f} s, {seconds - bare:.1f} s over the work; this process's peak {memory:.2f} GiB"
+    """Assert equal results, then let the stage and the tasks take turns."""
+    harness.in_new_folder(
+        lambda folder: harness.report(case(folder, images, shard_rows, image_bytes, peer_tasks), rounds, out)
     )
-    if peer_tasks:
-        each = prefect_task_seconds(peer_tasks)
-        print(
-            f"a Prefect task an image: {1000 * each:.1f} ms each ({peer_tasks} timed), {each * images:.0f} s"
-        )
-
-
-def prefect_task_seconds(num: int) -> float:
-    """Return the seconds that one of `num` empty Prefect tasks takes, the server's start left out."""
-    with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
-        script.write(PEER)
-        script.flush()
-        done = subprocess.run(
-            [sys.executable, script.name, str(num)], capture_output=True, text=True, check=True,
-            env=os.environ | {"PREFECT_LOGGING_LEVEL": "ERROR", "DO_NOT_TRACK": "1"},
-        )  # fmt: skip
-    return float(done.stdout.split()[-1]) / num
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def grabcut(image: np.ndarray) -> Segment:
             return (labels & 1).astype(bool)
         cv2.setRNGSeed(SEED)
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        cv2.grabCut(bgr, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+        cv2.grabCut(bgr, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK)
         return (labels & 1).astype(bool)
 
     return segment

@@ -101,7 +101,7 @@ def _nearest_part(
         scores = _product(rounded.rows, coarse.rows[start : start + block_rows])
         groups = _group_maxima(scores)
         top = torch.maximum(top, groups.amax(1, keepdim=True))
-        floor = top - _margin(top, rounded.lost, coarse.lost, queries.shape[1])
+        floor = top - _margin(top, rounded, coarse)
         for query, place in _above(scores, groups, floor):
             pending.append((query, place + start, scores[query, place]))
             if sum(len(part[0]) for part in pending) > MAX_PENDING:
@@ -117,13 +117,14 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     return a @ b.T
 
 
-def _margin(top: Tensor, lost: float, lost_in_gallery: float, dim: int) -> Tensor:
+def _margin(top: Tensor, queries: _Rounded, gallery: _Rounded) -> Tensor:
     """Return how far below a query's best score the score of its nearest row may lie.
 
     A score is off by q . (b - b') + (q - q') . b', by its sum, and by its own rounding; so is the best one.
     """
-    roundoff = BF16_ROUNDOFF if lost or lost_in_gallery else SINGLE_ROUNDOFF
-    return 2.05 * (1.01 * (lost + lost_in_gallery) + 2 * dim * SINGLE_ROUNDOFF + roundoff * top.abs())
+    roundoff = BF16_ROUNDOFF if gallery.rows.dtype == torch.bfloat16 else SINGLE_ROUNDOFF
+    summed = 2 * gallery.rows.shape[1] * SINGLE_ROUNDOFF
+    return 2.05 * (1.01 * (queries.lost + gallery.lost) + summed + roundoff * top.abs())
 
 
 def _group_maxima(scores: Tensor) -> Tensor:

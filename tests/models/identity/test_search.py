@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.identity import search
 from models.identity.search import cosines, nearest
 
 
@@ -73,3 +75,56 @@ def test_refuses_what_is_not_normalised_or_does_not_fit():
         nearest(rows, rows[:0])
     with pytest.raises(ValueError, match="use one recogniser"):
         nearest(rows[:, :8], rows)
+
+
+def test_products_that_half_precision_confuses_though_both_sides_are_exact_in_it():
+    rng = np.random.default_rng(4)
+    base = rng.choice([-1.0, 1.0], (3, 1024))
+    gallery = np.repeat(base, 200, axis=0)
+    for row in gallery:
+        row[rng.choice(1024, rng.integers(60, 70), replace=False)] *= -1
+    queries, gallery = ((x / 32).astype(np.float32) for x in (base, gallery))
+    half = (torch.from_numpy(queries).bfloat16() @ torch.from_numpy(gallery).bfloat16().T).argmax(1).numpy()
+    assert (half != brute_force(queries, gallery)[1]).any(), "the case is not adversarial"
+    assert_equal_to_brute_force(queries, gallery, 64)
+
+
+@pytest.mark.parametrize("dim", [8, 64, 512])
+@pytest.mark.parametrize("mean", [0.0, 3.0])
+def test_a_score_in_half_precision_is_off_by_no_more_than_the_margin_allows(dim, mean):
+    torch.manual_seed(dim)
+    for rows, columns in ((1, 1), (3, 33), (17, 64), (300, 500)):
+        a, b = (unit(torch.randn(n, dim).numpy() + mean) for n in (rows, columns))
+        a16, b16 = (torch.from_numpy(x).bfloat16() for x in (a, b))
+        score = search._product(a16, b16).double()
+        lost = [float((torch.from_numpy(x) - y).norm(dim=1).max()) for x, y in ((a, a16), (b, b16))]
+        margin = search._margin(score.float(), search._Rounded(a16, lost[0]), search._Rounded(b16, lost[1]))
+        exact = torch.from_numpy(a).double() @ torch.from_numpy(b).double().T
+        assert ((score - exact).abs() <= margin / 2).all()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_both_precisions_find_the_same(monkeypatch, native):
+    monkeypatch.setattr(search, "multiplies_bf16", lambda: native)
+    rng = np.random.default_rng(5)
+    assert_equal_to_brute_force(unit(rng.normal(size=(70, 64))), unit(rng.normal(size=(900, 64))), 128)
+
+
+def test_of_equal_rows_the_first_is_found_whatever_is_decided_first(monkeypatch):
+    monkeypatch.setattr(search, "QUERY_ROWS", 3)
+    row = unit(np.random.default_rng(7).normal(size=(1, 32)))
+    _, index = nearest(row, np.repeat(row, 100, axis=0), block_rows=64)
+    assert index.tolist() == [0]
+
+
+def test_many_that_may_be_nearest_are_decided_a_part_at_a_time(monkeypatch):
+    monkeypatch.setattr(search, "MAX_PENDING", 64)
+    rng = np.random.default_rng(6)
+    base = unit(rng.normal(size=(1, 32)))
+    gallery = unit(base + rng.normal(size=(500, 32)) * 1e-4)
+    assert_equal_to_brute_force(unit(base + rng.normal(size=(5, 32)) * 1e-4), gallery, 100)
+
+
+def test_nobody_asked_for_finds_nobody():
+    similarity, index = nearest(np.zeros((0, 8), np.float32), unit(np.eye(8)))
+    assert similarity.shape == index.shape == (0,)

@@ -1,0 +1,113 @@
+"""The search of the identity screen: each sample's nearest patient photo, exactly.
+
+The peers are faiss's exact index and blocks of NumPy's product; the limit is the product of the same shape in the
+fastest precision of this processor. Every row found is compared with a search in double precision.
+"""
+
+from typing import Annotated, Literal
+
+import faiss
+import numpy as np
+import torch
+import typer
+
+from benchmarks import harness
+from benchmarks.harness import Case
+from models.identity import search
+from models.identity.search import nearest
+from models.precision import multiplies_bf16
+
+BLOCK_ROWS = 4096
+EXACT_ROWS = 1024  # of queries compared in double at a time
+TARGETS = {"faiss IndexFlatIP": 1.5, "limit": 0.75}
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Return the rows at norm 1, in single precision."""
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def embeddings(num: int, dim: int, people: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+    """Return embeddings of photos: of nobody twice, or around the people given, at a cosine near 0.6."""
+    noise = unit(rng.standard_normal((num, dim), np.float32))
+    if people is None:
+        return noise
+    return unit(people[rng.integers(len(people), size=num)] + 1.3 * noise)
+
+
+def exact(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Return each query's nearest row in double precision."""
+    double = gallery.astype(np.float64).T
+    return np.concatenate(
+        [
+            (queries[start : start + EXACT_ROWS].astype(np.float64) @ double).argmax(axis=1)
+            for start in range(0, len(queries), EXACT_ROWS)
+        ]
+    )
+
+
+def by_numpy(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Return the nearest rows in single precision, by blocks of a matrix product."""
+    best, index = np.full(len(queries), -np.inf, np.float32), np.zeros(len(queries), np.int64)
+    for start in range(0, len(gallery), BLOCK_ROWS):
+        scores = queries @ gallery[start : start + BLOCK_ROWS].T
+        row = scores.argmax(axis=1)
+        value = scores[np.arange(len(queries)), row]
+        wins = value > best
+        best[wins], index[wins] = value[wins], row[wins] + start
+    return index
+
+
+def case(
+    num_queries: int, num_gallery: int, dim: int, kind: Literal["nobody twice", "photos of people"]
+) -> Case:
+    """Return the search of `num_queries` samples among `num_gallery` photos."""
+    rng = np.random.default_rng(0)
+    people = (
+        unit(rng.standard_normal((max(1, num_gallery // 6), dim), np.float32)) if "people" in kind else None
+    )
+    gallery, queries = (embeddings(num, dim, people, rng) for num in (num_gallery, num_queries))
+    index = faiss.IndexFlatIP(dim)
+    index.add(gallery)
+    dtype = torch.bfloat16 if multiplies_bf16() else torch.float32
+    a, b = torch.from_numpy(queries).to(dtype), torch.from_numpy(gallery).to(dtype)
+
+    scores = torch.empty(BLOCK_ROWS, BLOCK_ROWS, dtype=dtype)
+
+    def product() -> None:
+        for rows in a.split(search.QUERY_ROWS):
+            for block in b.split(BLOCK_ROWS):
+                torch.mm(rows, block.T, out=scores.view(-1)[: len(rows) * len(block)].view(len(rows), -1))
+
+    def check() -> str:
+        truth, found = exact(queries, gallery), nearest(queries, gallery, block_rows=BLOCK_ROWS)[1]
+        assert np.array_equal(found, truth)
+        recall = float((index.search(queries, 1)[1][:, 0] == truth).mean())
+        return f"{len(truth)} of {len(truth)} rows are the nearest in double precision (faiss {recall:.4f})"
+
+    return Case(
+        "leak_nn", f"{num_queries} x {num_gallery} x {dim}, {kind}",
+        ours=lambda: nearest(queries, gallery, block_rows=BLOCK_ROWS),
+        peers={
+            "faiss IndexFlatIP": lambda: index.search(queries, 1),
+            "NumPy": lambda: by_numpy(queries, gallery),
+        },
+        check=check, limit=product, limit_name=f"{str(dtype).removeprefix('torch.')} product", targets=TARGETS,
+    )  # fmt: skip
+
+
+def main(
+    queries: Annotated[int, typer.Option(min=1, help="samples")] = 4096,
+    gallery: Annotated[int, typer.Option(min=1, help="patients' photos")] = 39_000,
+    dim: Annotated[int, typer.Option(min=1, help="of the embeddings")] = 512,
+    people: Annotated[bool, typer.Option(help="six photos a person, which lie close together")] = False,
+    rounds: harness.Rounds = 5,
+    out: harness.Out = None,
+) -> None:
+    """Assert exactness, then let ours, faiss, NumPy and the bare product take turns."""
+    kind = "photos of people" if people else "nobody twice"
+    harness.report(case(queries, gallery, dim, kind), rounds, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)

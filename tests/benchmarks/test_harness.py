@@ -1,0 +1,104 @@
+"""The runner of the benchmarks: what it refuses to time, and what it makes of the times."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyperf
+import pytest
+import torch
+
+from benchmarks import harness
+from benchmarks.__main__ import CPU, GPU
+from benchmarks.harness import Case
+
+SECONDS = {"ours": (2.0, 4.0, 2.0), "peer": (6.0, 6.0, 10.0), "limit": (1.0, 1.0, 1.0)}
+
+
+def case(check: Callable[[], str] = lambda: "all", **options: Any) -> Case:
+    """A case whose candidates write their name down."""
+    called: list[str] = []
+    works = {name: lambda name=name: called.append(name) for name in SECONDS}
+    case = Case(
+        "path", "small", works["ours"], {"peer": works["peer"]}, check, limit=works["limit"],
+        limit_name="the floor", **options,
+    )  # fmt: skip
+    object.__setattr__(case, "called", called)
+    return case
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let each turn take what SECONDS says, after a first one of each, and write down whose it was."""
+    turns: list[str] = []
+
+    def turn(work: Callable[[], Any]) -> float:
+        name = work.__defaults__[0]
+        turns.append(name)
+        return ((99.0,) + SECONDS[name])[turns.count(name) - 1]
+
+    monkeypatch.setattr(harness, "turn", turn)
+    return turns
+
+
+def test_nothing_is_timed_where_results_differ(clock):
+    def check() -> str:
+        raise AssertionError("row 3 differs")
+
+    with pytest.raises(AssertionError, match="row 3 differs"):
+        harness.measure(case(check), 3)
+    assert clock == []
+
+
+def test_candidates_take_turns_and_ratios_are_those_of_the_turns(clock):
+    row = harness.measure(case(targets={"peer": 3.0, "limit": 0.75}), 3)
+    assert clock == ["ours", "peer", "limit"] * 4
+    assert (row.ours_seconds, row.limit_seconds, row.share_of_limit) == (2.0, 1.0, 0.5)
+    assert row.peers == {"peer": {"seconds": 6.0, "ratio": 3.0, "spread": [1.5, 5.0], "target": 3.0}}
+    assert row.equal == "all"
+
+
+def test_a_part_of_the_work_counts_as_the_whole(clock):
+    row = harness.measure(case(scale={"peer": 0.25, "limit": 2.0}), 3)
+    assert row.peers["peer"]["seconds"] == 24.0
+    assert row.peers["peer"]["ratio"] == 12.0
+    assert row.limit_seconds == 0.5
+
+
+def test_values_can_be_read_by_pyperf_and_the_row_again(clock, tmp_path: Path, capsys):
+    harness.report(case(targets={"peer": 9.0}), 3, tmp_path)
+    suite = pyperf.BenchmarkSuite.load(str(tmp_path / "path.pyperf.json"))
+    found = {bench.get_name(): bench.get_values() for bench in suite.get_benchmarks()}
+    assert found == {f"path {name}": values for name, values in SECONDS.items()}
+    row = harness.Row(**json.loads((tmp_path / "path.json").read_text()))
+    assert row.ours_seconds == 2.0
+    printed = capsys.readouterr().out
+    for text in ("peer 6 s", "3.00", "1.50-5.00", "9 missed", "0.50 of the floor", "equal: all"):
+        assert text in printed
+
+
+def test_the_peak_is_that_of_the_work_alone():
+    big = torch.ones(2**26)  # 256 MiB that come and go before
+    del big
+    peak, added = harness.peak_memory(lambda: torch.ones(2**24))
+    assert 2**26 * 0.9 < added < 2**26 * 1.5
+    assert peak > added
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3e-5, "30 us"), (0.25, "250 ms"), (90.0, "90 s"), (300.0, "5.0 min")]
+)
+def test_durations_are_written_for_people(seconds, text):
+    assert harness.duration(seconds) == text
+
+
+def test_products_do_what_was_asked_for_within_their_share():
+    work, share = harness.products(4e10, torch.float32, torch.device("cpu"))
+    assert share == pytest.approx(2 * 2048**3 * 2 / 4e10)
+    work()
+
+
+def test_every_path_of_a_gpu_is_one_of_the_paths():
+    assert set(GPU) <= set(CPU)
+    assert all(Path("benchmarks", f"{name}.py").exists() for name in CPU)

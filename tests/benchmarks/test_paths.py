@@ -1,0 +1,128 @@
+"""Every hot path at toy size: its candidates run, their results are equal, and a wrong result is found."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import (
+    deid_step,
+    embed,
+    image_writer,
+    leak_nn,
+    lora_step,
+    orchestration,
+    pictures,
+    sample_batch,
+    train_reads,
+)
+from benchmarks.harness import Case, measure
+
+
+def run(case: Case) -> str:
+    """Measure one turn of all candidates, and return what was found equal."""
+    row = measure(case, 1)
+    assert row.ours_seconds > 0
+    assert all(peer["ratio"] > 0 for peer in row.peers.values())
+    return row.equal
+
+
+@pytest.mark.parametrize("kind", ["nobody twice", "photos of people"])
+def test_leak_nn(kind):
+    assert "64 of 64 rows are the nearest" in run(leak_nn.case(64, 500, 32, kind))
+
+
+def test_leak_nn_finds_a_wrong_neighbour(monkeypatch):
+    case = leak_nn.case(64, 500, 32, "nobody twice")
+    found = leak_nn.nearest
+
+    def wrong(*given, **options):
+        similarity, index = found(*given, **options)
+        return similarity, np.where(np.arange(len(index)) == 9, 0, index)
+
+    monkeypatch.setattr(leak_nn, "nearest", wrong)
+    with pytest.raises(AssertionError):
+        case.check()
+
+
+def test_image_writer_and_a_writer_that_loses_a_bit(monkeypatch):
+    monkeypatch.delenv("MEMA_ASSETS", raising=False)
+    case = image_writer.case(3, 64)
+    assert "the same pixels" in run(case)
+    monkeypatch.setattr(image_writer, "decode", lambda data: pictures.decode(data) ^ 1)
+    with pytest.raises(AssertionError):
+        case.check()
+
+
+def test_train_reads_and_a_photo_that_comes_twice(monkeypatch, tmp_path: Path):
+    monkeypatch.delenv("MEMA_ASSETS", raising=False)
+    case = train_reads.case(tmp_path, 12, 64, 4)
+    assert run(case) == "each of 12 photos once, as it was stored"
+    monkeypatch.setattr(train_reads, "decode", lambda data: pictures.decode(data)[::-1])
+    with pytest.raises(AssertionError):
+        case.check()
+
+
+@pytest.mark.slow
+def test_lora_step_and_a_peer_that_sees_other_noise(monkeypatch, tmp_path: Path):
+    case = lora_step.case(tmp_path / "a", 0.125, 64, 2, "fp32")
+    assert "losses of 3 steps within" in run(case)
+    draw = lora_step.step_generator
+    monkeypatch.setattr(lora_step, "step_generator", lambda seed, step: draw(seed + 1, step))
+    with pytest.raises(AssertionError):
+        lora_step.case(tmp_path / "b", 0.125, 64, 2, "fp32").check()
+
+
+@pytest.mark.slow
+def test_sample_batch_and_weights_that_are_mixed_up(monkeypatch):
+    case = sample_batch.case(0.125, 64, 5, 5, 1, "fp32")
+    assert "pixels within" in run(case)
+    sample = sample_batch.sample_latents
+    monkeypatch.setattr(sample_batch, "sample_latents", lambda g, rows, s: sample(g, rows[::-1], s))
+    with pytest.raises(AssertionError):
+        case.check()
+
+
+@pytest.mark.slow
+def test_deid_step(tmp_path: Path):
+    assert "gradients within" in run(deid_step.case(tmp_path, 4, 64, 8))
+
+
+@pytest.mark.e2e
+def test_orchestration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "PREFECT_API_URL",
+        "PREFECT_HOME",
+        "PREFECT_LOGGING_LEVEL",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE",
+    ):
+        monkeypatch.setenv(name, "")
+    case = orchestration.case(tmp_path, 100, 8, 64, 3)
+    assert run(case) == "all 13 shards hold what the work gives"
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_embed(assets: Path, tmp_path: Path):
+    assert "embeddings of 2 aligned faces" in run(embed.case(assets, tmp_path, 2))
+
+
+def test_phantoms_are_different_pictures():
+    a, b = pictures.phantoms(2, 64)
+    assert a.shape == (64, 64, 3)
+    assert (a != b).mean() > 0.5
+
+
+def test_a_gpu_that_is_not_there_is_told():
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    from typer.testing import CliRunner
+
+    from benchmarks.__main__ import main as bench
+
+    app = __import__("typer").Typer()
+    app.command()(bench)
+    assert "no GPU is visible" in CliRunner().invoke(app, ["--gpu"]).output
+    assert "is no hot path" in CliRunner().invoke(app, ["leak"]).output
