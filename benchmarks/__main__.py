@@ -19,59 +19,62 @@ from benchmarks.harness import Row
 
 # What `make bench` times on two cores within a quarter of an hour, and the sizes of a GPU.
 CPU: dict[str, list[list[str]]] = {
-    "leak_nn": [[], ["--people"]],
+    "leak_nn": [[], ["--kind", "photos of people"], ["--kind", "alike"]],
     "lora_step": [[]],
-    "sample_batch": [[]],
+    "sample_batch": [["--images", "32"]],
     "image_writer": [["--images", "200", "--rounds", "3"]],
     "train_reads": [[]],
     "embed": [[]],
     "orchestration": [["--images", "20000"]],
-    "deid_step": [["--batch-size", "4"]],
-    "sam_click": [[]],
+    "deid_step": [["--rounds", "2"]],
+    "sam_click": [["compare"]],
 }
 FULL = ["--width", "1", "--size-px", "512", "--precision", "bf16"]
 GPU: dict[str, list[list[str]]] = {
     "lora_step": [[*FULL, "--batch-size", "32"]],
     "sample_batch": [[*FULL, "--images", "64", "--batch-size", "64", "--steps", "20"]],
     "deid_step": [["--width", "128"]],
-    "sam_click": [[]],
+    "sam_click": [["compare"]],
 }
 PHOTOGRAPHS = ("embed",)  # need MEMA_ASSETS
 
 
 def main(
     paths: Annotated[
-        list[str] | None, typer.Argument(help=f"of {', '.join(CPU)}; all of them if none is named")
+        list[str] | None, typer.Argument(help=f"hot paths, all if none is named: {', '.join(CPU)}")
     ] = None,
-    gpu: Annotated[bool, typer.Option("--gpu", help="the sizes of a GPU")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help=f"the sizes of a GPU: {', '.join(GPU)}")] = False,
     out: Annotated[Path, typer.Option(resolve_path=True, help="folder for the results")] = Path(".bench"),
 ) -> None:
     """Time the hot paths beside what one would use instead, and beside the limit of this machine."""
+    sizes = GPU if gpu else CPU
+    unknown = set(paths or ()) - set(sizes)
+    if unknown:
+        raise typer.BadParameter(f"{min(unknown)!r} is no hot path here; allowed: {', '.join(sizes)}")
     if gpu and not torch.cuda.is_available():
         raise typer.BadParameter(
             "--gpu: no GPU is visible to PyTorch here; leave it out for the sizes of a CPU"
         )
-    unknown = set(paths or ()) - set(CPU)
-    if unknown:
-        raise typer.BadParameter(f"{min(unknown)!r} is no hot path; allowed: {', '.join(CPU)}")
-    sizes, rows, failed = GPU if gpu else CPU, [], []
+    rows, failed = [], []
     for name in paths or sizes:
         if name in PHOTOGRAPHS and not os.environ.get("MEMA_ASSETS"):
-            failed.append(f"{name}: needs MEMA_ASSETS, the folder with data/ and weights/")
+            typer.echo(f"{name}: left out; set MEMA_ASSETS to the folder with data/ and weights/", err=True)
+            failed += [name] if paths else []
             continue
-        for options in sizes.get(name, []):
+        for options in sizes[name]:
             typer.echo(" ".join((name, *options)), err=True)
             row = run(name, options, out)
             if row is None:
-                failed.append(f"{name} {' '.join(options)}: failed; see above")
+                failed.append(" ".join((name, *options)))
             else:
                 rows.append(row)
     if rows:
         harness.show(rows)
-        harness.write(rows, out / "bench.json")
-        typer.echo(f"written to {out}: bench.json, and values for `python -m pyperf stats`")
-    for line in failed:
-        typer.echo(line, err=True)
+        file = out / ("-".join(("bench", *(["gpu"] if gpu else []), *(paths or ()))) + ".json")
+        harness.write(rows, file)
+        typer.echo(f"written: {file}, and beside it the values, for `python -m pyperf stats`")
+    if failed:
+        typer.echo(f"not measured: {', '.join(failed)}; see above", err=True)
     sys.exit(bool(failed))
 
 
@@ -84,7 +87,7 @@ def run(name: str, options: list[str], out: Path) -> Row | None:
             typer.echo(done.stderr[-4000:], err=True)
             return None
         out.mkdir(parents=True, exist_ok=True)
-        label = "-".join((name, *(option.lstrip("-") for option in options)))
+        label = "-".join((name, *(option.lstrip("-").replace(" ", "_") for option in options)))
         (out / f"{label}.pyperf.json").write_bytes(Path(folder, f"{name}.pyperf.json").read_bytes())
         return Row(**json.loads(Path(folder, f"{name}.json").read_text()))
 

@@ -112,6 +112,7 @@ def case(assets: Path, home: Path, num: int) -> Case:
             "DeepFace, dlib": lambda: represent(deepface, paths, names, "dlib"),
         },
         check=check, limit=limit, limit_name="decoding and the networks", targets=TARGETS,
+        on_cpu=True,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import typer
 
 from benchmarks import harness
-from benchmarks.leak_nn import BLOCK_ROWS, embeddings
+from benchmarks.leak_nn import BLOCK_ROWS, KINDS, embeddings
 from models.identity.search import nearest
 from tasks import sample, shards
 from tasks.params import load
@@ -34,10 +34,10 @@ app = typer.Typer(add_completion=False)
 def search(factor: int) -> dict[str, Any]:
     """Search `factor` times QUERIES samples, made in blocks so that nothing but them stands in memory."""
     rng = np.random.default_rng(0)
-    gallery = embeddings(GALLERY, DIM, None, rng)
+    gallery = embeddings(GALLERY, DIM, KINDS[0], rng)
     queries = np.empty((factor * QUERIES, DIM), np.float32)
     for start in range(0, len(queries), QUERIES):
-        queries[start : start + QUERIES] = embeddings(QUERIES, DIM, None, rng)
+        queries[start : start + QUERIES] = embeddings(QUERIES, DIM, KINDS[0], rng)
     nearest(queries[:BLOCK_ROWS], gallery)
     taken: list[float] = []
     peak, added = harness.peak_memory(lambda: taken.append(harness.turn(lambda: nearest(queries, gallery))))
@@ -59,8 +59,8 @@ def sampling(factor: int) -> dict[str, Any]:
         (folder / "data").symlink_to(data)
         plan = shards.read_table(data / "plan/plan.parquet")
         rows = pa.concat_tables([plan] * (factor * IMAGES // plan.num_rows + 1))
-        for name, num in (("warm", 1), ("plan", factor)):
-            shards.write_table(folder / f"{name}.parquet", rows.slice(0, num * IMAGES))
+        for name, num in (("warm", IMAGES // 4), ("plan", factor * IMAGES)):
+            shards.write_table(folder / f"{name}.parquet", rows.slice(0, num))
 
         def run(name: str) -> None:
             files = (folder / f"{name}.parquet", data / "lora", data / "public/faces", folder / name)
@@ -89,6 +89,7 @@ def plot(
 ) -> None:
     """Measure all sizes and draw time and memory over the work."""
     found: dict[str, list[dict[str, Any]]] = {}
+    out.parent.mkdir(parents=True, exist_ok=True)
     for path in TITLES:
         for factor in FACTORS:
             command = [sys.executable, "-m", "benchmarks.growth", "measure", path, str(factor)]
@@ -117,7 +118,8 @@ def draw(found: dict[str, list[dict[str, Any]]], out: Path) -> None:
         memory.plot(work, added, "s--", color="#c0392b", label="GiB added")
         memory.set_ylim(0, max(1.0, 1.3 * added.max()))
         memory.set_ylabel("GiB above what stood there", color="#c0392b")
-        panel.legend(loc="upper left", frameon=False)
+        lines = panel.get_lines() + memory.get_lines()
+        panel.legend(lines, [line.get_label() for line in lines], loc="upper left", frameon=False)
     figure.savefig(out, metadata={"Date": None})
     plt.close(figure)
 

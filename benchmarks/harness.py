@@ -4,6 +4,7 @@ pyperf holds the clock, the values, their statistics and what the machine is; wh
 runner times one candidate to its end and then the next, so that a busy minute falls on one of them alone.
 """
 
+import ctypes
 import gc
 import json
 import os
@@ -21,6 +22,8 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from models.identity.leakage import wilson_interval
 
@@ -44,9 +47,9 @@ class Case:
     limit: Callable[[], Any] | None = None
     limit_name: str = ""
     targets: Mapping[str, float] = field(default_factory=dict)  # of a peer's ratio, or of "limit"
-    scale: Mapping[str, float] = field(
-        default_factory=dict
-    )  # where a candidate does a part of the work: its share
+    scale: Mapping[str, float] = field(default_factory=dict)  # a turn's work over the workload's, where not 1
+    on_cpu: bool = False  # computes on the CPU though there is a GPU
+    elsewhere: bool = False  # computes in another process, whose memory is not seen
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,37 @@ class Row:
     limit_seconds: float | None
     share_of_limit: float | None
     share_target: float | None
-    peak_gib: float
-    added_gib: float
+    peak_gib: float | None
+    added_gib: float | None
 
 
-def device_name() -> str:
+def device_name(on_cpu: bool = False) -> str:
     """Say what computes."""
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and not on_cpu:
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU threads"
 
 
 def peak_memory(work: Callable[[], Any]) -> tuple[int, int]:
-    """Return the peak of this process's resident memory during `work`, and what of it came on top, in bytes."""
+    """Return the peak of memory during `work`, and what of it came on top, in bytes: the GPU's, else this process's.
+
+    Freed memory is given back first: what an allocator keeps would count as having stood there before.
+    """
     gc.collect()
-    Path("/proc/self/clear_refs").write_text(CLEAR_PEAK)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_allocated() - before
+    ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text(CLEAR_PEAK)
+    except OSError as error:
+        raise RuntimeError(
+            f"/proc/self/clear_refs: {error}; peaks of memory need Linux, and a container that lets a process "
+            "write to its own /proc"
+        ) from None
     before = psutil.Process().memory_info().rss
     work()
     status = Path("/proc/self/status").read_text().splitlines()
@@ -100,6 +119,13 @@ def products(flop: float, dtype: torch.dtype, device: torch.device) -> tuple[Cal
     return work, times * 2 * side**3 / flop
 
 
+def flop_of(work: Callable[[], Any]) -> float:
+    """Return the operations of matrix products and convolutions, 2 a multiplication, those of attention too."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        work()
+    return float(counter.get_total_flops())
+
+
 def turn(work: Callable[[], Any]) -> float:
     """Return the seconds of one run, the GPU's part included."""
     start = pyperf.perf_counter()
@@ -115,8 +141,8 @@ def measure(case: Case, rounds: int, out: Path | None = None) -> Row:
     works = {"ours": case.ours, **case.peers}
     if case.limit is not None:
         works["limit"] = case.limit
-    peak, added = peak_memory(case.ours)
-    warm = {name: turn(work) for name, work in works.items()}
+    peak, added = (None, None) if case.elsewhere else (part / GIB for part in peak_memory(case.ours))
+    warm = {name: turn(work) / case.scale.get(name, 1.0) for name, work in works.items()}
     taken: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
@@ -126,10 +152,10 @@ def measure(case: Case, rounds: int, out: Path | None = None) -> Row:
     middle = {name: statistics.median(values) for name, values in taken.items()}
     limit = middle.get("limit")
     return Row(
-        case.path, case.workload, equal, device_name(), rounds, middle["ours"],
+        case.path, case.workload, equal, device_name(case.on_cpu), rounds, middle["ours"],
         {name: _ratio(taken[name], taken["ours"], case.targets.get(name)) for name in case.peers},
         case.limit_name, limit, limit / middle["ours"] if limit else None, case.targets.get("limit"),
-        peak / GIB, added / GIB,
+        peak, added,
     )  # fmt: skip
 
 
@@ -187,7 +213,7 @@ def show(rows: list[Row]) -> None:
                 duration(row.ours_seconds) if not i else "",
                 f"{peer['ratio']:.2f} [dim]({low:.2f}-{high:.2f})[/]", against(peer["ratio"], peer["target"]),
                 share(row) if not i else "",
-                f"{row.peak_gib:.2f} GiB, +{row.added_gib:.2f}" if not i else "",
+                memory(row) if not i else "",
             )  # fmt: skip
         table.add_row("", f"[dim]equal: {row.equal}[/]", end_section=True)
     Console(width=None if os.isatty(1) else 200).print(table)
@@ -206,6 +232,13 @@ def against(value: float, target: float | None) -> str:
     if target is None:
         return "-"
     return f"{target:g} [green]met[/]" if value >= target else f"{target:g} [red]missed[/]"
+
+
+def memory(row: Row) -> str:
+    """Return the peak, and what of it the work added."""
+    if row.peak_gib is None or row.added_gib is None:
+        return "-"
+    return f"{row.peak_gib:.2f} GiB, +{row.added_gib:.2f}"
 
 
 def share(row: Row) -> str:

@@ -102,7 +102,7 @@ def case(folder: Path, images: int, shard_rows: int, image_bytes: int, peer_task
     where = "Ray" if os.environ.get("RAY_ADDRESS") else f"{processes} process" + "es" * (processes != 1)
     return Case(
         "orchestration", f"{images} images in shards of {shard_rows}, {where}", ours=stage,
-        peers={"a Prefect task an image": tasks}, check=check, limit=bare, limit_name="the work alone",
+        peers={"a Prefect task an image": tasks}, check=check, limit=bare, limit_name="the work alone", on_cpu=True,
         scale={"a Prefect task an image": peer_tasks / images},
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ def main(
     images: Annotated[int, typer.Option(help="rows of the plan")] = 100_000,
     shard_rows: Annotated[int, typer.Option(help="rows of a shard")] = 64,
     image_bytes: Annotated[int, typer.Option(help="bytes that stand for an image")] = 1024,
-    peer_tasks: Annotated[int, typer.Option(min=1, help="Prefect tasks to time")] = 100,
+    peer_tasks: Annotated[int, typer.Option(min=1, help="Prefect tasks to time")] = 300,
     rounds: harness.Rounds = 3,
     out: harness.Out = None,
 ) -> None:

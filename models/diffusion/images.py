@@ -18,8 +18,8 @@ PNG = [
 def encode_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
     """Return the picture as lossless PNG.
 
-    Runs of equal bytes and Paeth's filter alone: of all settings of OpenCV the fastest near the size of Pillow's
-    files. Its adaptive choice of a filter for each row takes twice the time and saves 0.1 %.
+    Runs of equal bytes and Paeth's filter alone: OpenCV's fastest setting near the size of Pillow's files on
+    photographs (docs/speed.md).
     """
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     done, buffer = cv2.imencode(".png", bgr, PNG)

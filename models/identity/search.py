@@ -19,9 +19,12 @@ from models.precision import multiplies_bf16
 QUERY_ROWS = 1024
 GROUP_ROWS = 16  # of the gallery, of which the largest score is looked at first
 MAX_PENDING = 2**18  # pairs of a query and a row that wait for double precision
+DECIDED_ROWS = 1024  # of such pairs at a time
+MAX_CLOSE = 32  # of them a query and block in half precision; comparing more costs more than a second product
 # Rounding to bf16, relative. A dot product of unit vectors summed in single precision is off by at most
 # d * 2**-24, whatever the order of its sum (Higham 2002, Eq. 3.5); twice that also covers how far from 1 the norms
 # are, and sums that are truncated.
+MAX_NORM_ERROR = 2e-5
 BF16_ROUNDOFF, SINGLE_ROUNDOFF = 2.0**-8, 2.0**-24
 
 
@@ -33,20 +36,29 @@ def nearest(
     Both sides are L2-normalised float32. Equal to brute force in float64, for any rows. Memory grows with
     `block_rows`, and by half of the gallery.
     """
+    queries, gallery = (np.require(rows, np.float32, ["C", "W"]) for rows in (queries, gallery))
     _check(queries, gallery, block_rows)
-    coarse = _rounded(gallery)
-    parts = [
-        _nearest_part(queries[start : start + QUERY_ROWS], gallery, coarse, block_rows)
-        for start in range(0, len(queries), QUERY_ROWS)
-    ]
-    similarity, index = zip(*parts, strict=True) if parts else ((np.zeros(0),), (np.zeros(0, np.int64),))
-    return np.concatenate(similarity), np.concatenate(index)
+    coarse, found = _rounded(gallery), []
+    for start in range(0, len(queries), QUERY_ROWS):
+        part = queries[start : start + QUERY_ROWS]
+        try:
+            found.append(_nearest_part(part, gallery, coarse, block_rows))
+        except _TooClose:
+            coarse = _Rounded(torch.from_numpy(gallery), 0.0)
+            found.append(_nearest_part(part, gallery, coarse, block_rows))
+    if not found:
+        return np.zeros(0), np.zeros(0, np.int64)
+    return np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
+
+
+class _TooClose(Exception):
+    """Half precision tells so few rows apart that single precision is faster for the whole of them."""
 
 
 def _check(queries: np.ndarray, gallery: np.ndarray, block_rows: int) -> None:
     if not len(gallery):
         raise ValueError("gallery: it is empty, so nobody could be found in it; ingest patients first")
-    if queries.ndim != 2 or queries.shape[1] != gallery.shape[1]:
+    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"queries: {queries.shape} do not fit a gallery of {gallery.shape}; use one recogniser"
         )
@@ -54,9 +66,9 @@ def _check(queries: np.ndarray, gallery: np.ndarray, block_rows: int) -> None:
         raise ValueError(f"block_rows: {block_rows} must be at least 1")
     for name, rows in (("queries", queries), ("gallery", gallery)):
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        if not np.allclose(norms, 1, atol=1e-5):
+        if not (abs(norms - 1) <= MAX_NORM_ERROR).all():
             raise ValueError(
-                f"{name}: rows of norm {norms.min():.3g} to {norms.max():.3g}; normalise them to 1"
+                f"{name}: rows of norm {norms.min():.6g} to {norms.max():.6g}; normalise them to 1"
             )
 
 
@@ -95,14 +107,19 @@ def _nearest_part(
         left = score >= floor[query, 0]
         _decide(queries, gallery, query[left].numpy(), row[left].numpy(), similarity, index)
 
-    rounded = _rounded(queries)
+    half = coarse.rows.dtype == torch.bfloat16
+    rounded = _rounded(queries) if half else _Rounded(torch.from_numpy(queries), 0.0)
     floor = top
     for start in range(0, len(gallery), block_rows):
         scores = _product(rounded.rows, coarse.rows[start : start + block_rows])
         groups = _group_maxima(scores)
         top = torch.maximum(top, groups.amax(1, keepdim=True))
         floor = top - _margin(top, rounded, coarse)
+        left = 0
         for query, place in _above(scores, groups, floor):
+            left += len(query)
+            if half and left > MAX_CLOSE * len(queries):
+                raise _TooClose
             pending.append((query, place + start, scores[query, place]))
             if sum(len(part[0]) for part in pending) > MAX_PENDING:
                 decide()
@@ -157,8 +174,8 @@ def _decide(
     index: np.ndarray,
 ) -> None:
     """Put the pairs' exact cosines into `similarity` and `index` where they are larger, or equal at an earlier row."""
-    for part in range(0, len(query), QUERY_ROWS):
-        who, which = query[part : part + QUERY_ROWS], row[part : part + QUERY_ROWS]
+    for part in range(0, len(query), DECIDED_ROWS):
+        who, which = query[part : part + DECIDED_ROWS], row[part : part + DECIDED_ROWS]
         exact = cosines(queries[who], gallery[which])
         order = np.lexsort((which, -exact, who))
         first = order[np.unique(who[order], return_index=True)[1]]

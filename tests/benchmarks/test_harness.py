@@ -1,5 +1,6 @@
 """The runner of the benchmarks: what it refuses to time, and what it makes of the times."""
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,24 +9,23 @@ from typing import Any
 import pyperf
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
 
 from benchmarks import harness
-from benchmarks.__main__ import CPU, GPU
+from benchmarks.__main__ import CPU, GPU, main
 from benchmarks.harness import Case
 
 SECONDS = {"ours": (2.0, 4.0, 2.0), "peer": (6.0, 6.0, 10.0), "limit": (1.0, 1.0, 1.0)}
 
 
 def case(check: Callable[[], str] = lambda: "all", **options: Any) -> Case:
-    """A case whose candidates write their name down."""
-    called: list[str] = []
-    works = {name: lambda name=name: called.append(name) for name in SECONDS}
-    case = Case(
+    """A case whose candidates are told apart by the default of their argument."""
+    works = {name: lambda name=name: name for name in SECONDS}
+    return Case(
         "path", "small", works["ours"], {"peer": works["peer"]}, check, limit=works["limit"],
         limit_name="the floor", **options,
     )  # fmt: skip
-    object.__setattr__(case, "called", called)
-    return case
 
 
 @pytest.fixture
@@ -99,6 +99,41 @@ def test_products_do_what_was_asked_for_within_their_share():
     work()
 
 
-def test_every_path_of_a_gpu_is_one_of_the_paths():
-    assert set(GPU) <= set(CPU)
-    assert all(Path("benchmarks", f"{name}.py").exists() for name in CPU)
+def test_attention_counts_among_the_operations():
+    q = torch.randn(2, 4, 64, 32)
+    flop = harness.flop_of(lambda: torch.nn.functional.scaled_dot_product_attention(q, q, q))
+    assert flop == 2 * 2 * (2 * 4 * 64 * 64 * 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [(name, options) for sizes in (CPU, GPU) for name in sizes for options in sizes[name]],
+)
+def test_the_command_lines_of_every_path_can_be_read(name, options):
+    module = importlib.import_module(f"benchmarks.{name}")
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer()
+        app.command()(module.main)
+    command, words = typer.main.get_command(app), [*options, "--out", "x"]
+    if options and not options[0].startswith("-"):
+        command, words = command.commands[options[0]], words[1:]
+    assert command.make_context(name, words).params["out"].name == "x"
+
+
+def test_what_cannot_be_timed_here_is_told(monkeypatch):
+    app = typer.Typer()
+    app.command()(main)
+    assert "'leak' is no hot path here; allowed: leak_nn" in words_of(app, "leak")
+    assert "'leak_nn' is no hot path here; allowed: lora_step" in words_of(app, "--gpu", "leak_nn")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no GPU is visible to PyTorch here" in words_of(app, "--gpu")
+    monkeypatch.delenv("MEMA_ASSETS", raising=False)
+    assert "embed: left out; set MEMA_ASSETS" in words_of(app, "embed")
+
+
+def words_of(app: typer.Typer, *arguments: str) -> str:
+    """What the command says, on one line and without frames."""
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "300"})
+    assert result.exit_code
+    return " ".join(result.output.replace("│", " ").split())

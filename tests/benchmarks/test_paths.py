@@ -28,7 +28,7 @@ def run(case: Case) -> str:
     return row.equal
 
 
-@pytest.mark.parametrize("kind", ["nobody twice", "photos of people"])
+@pytest.mark.parametrize("kind", leak_nn.KINDS)
 def test_leak_nn(kind):
     assert "64 of 64 rows are the nearest" in run(leak_nn.case(64, 500, 32, kind))
 
@@ -55,7 +55,7 @@ def test_image_writer_and_a_writer_that_loses_a_bit(monkeypatch):
         case.check()
 
 
-def test_train_reads_and_a_photo_that_comes_twice(monkeypatch, tmp_path: Path):
+def test_train_reads_and_a_reader_that_turns_photos(monkeypatch, tmp_path: Path):
     monkeypatch.delenv("MEMA_ASSETS", raising=False)
     case = train_reads.case(tmp_path, 12, 64, 4)
     assert run(case) == "each of 12 photos once, as it was stored"
@@ -85,8 +85,28 @@ def test_sample_batch_and_weights_that_are_mixed_up(monkeypatch):
 
 
 @pytest.mark.slow
-def test_deid_step(tmp_path: Path):
-    assert "gradients within" in run(deid_step.case(tmp_path, 4, 64, 8))
+def test_sample_batch_finds_that_the_stock_repeat_mixes_donors(monkeypatch):
+    case = sample_batch.case(0.125, 64, 5, 5, 1, "fp32")
+    stock = sample_batch.stock
+
+    def repeated(pipeline, *given):
+        pipeline.__dict__.pop("prepare_ip_adapter_image_embeds", None)
+        return stock(pipeline, *given)
+
+    monkeypatch.setattr(sample_batch, "stock", repeated)
+    with pytest.raises(AssertionError, match="the mask route is"):
+        case.check()
+
+
+@pytest.mark.slow
+def test_deid_step_and_a_peer_with_another_loss(monkeypatch, tmp_path: Path):
+    case = deid_step.case(tmp_path, 4, 64, 8)
+    assert "gradients within" in run(case)
+    monkeypatch.setattr(deid_step.losses, "l_wrong", lambda *_: torch.zeros(()))
+    turns = iter([1.0, 2.0])
+    monkeypatch.setattr(deid_step, "total", lambda parts: next(turns) * parts["rev"])
+    with pytest.raises(AssertionError):
+        case.check()
 
 
 @pytest.mark.e2e
@@ -113,16 +133,3 @@ def test_phantoms_are_different_pictures():
     a, b = pictures.phantoms(2, 64)
     assert a.shape == (64, 64, 3)
     assert (a != b).mean() > 0.5
-
-
-def test_a_gpu_that_is_not_there_is_told():
-    if torch.cuda.is_available():
-        pytest.skip("there is one")
-    from typer.testing import CliRunner
-
-    from benchmarks.__main__ import main as bench
-
-    app = __import__("typer").Typer()
-    app.command()(bench)
-    assert "no GPU is visible" in CliRunner().invoke(app, ["--gpu"]).output
-    assert "is no hot path" in CliRunner().invoke(app, ["leak"]).output

@@ -111,7 +111,7 @@ def test_both_precisions_find_the_same(monkeypatch, native):
 
 
 def test_of_equal_rows_the_first_is_found_whatever_is_decided_first(monkeypatch):
-    monkeypatch.setattr(search, "QUERY_ROWS", 3)
+    monkeypatch.setattr(search, "DECIDED_ROWS", 3)
     row = unit(np.random.default_rng(7).normal(size=(1, 32)))
     _, index = nearest(row, np.repeat(row, 100, axis=0), block_rows=64)
     assert index.tolist() == [0]
@@ -123,6 +123,31 @@ def test_many_that_may_be_nearest_are_decided_a_part_at_a_time(monkeypatch):
     base = unit(rng.normal(size=(1, 32)))
     gallery = unit(base + rng.normal(size=(500, 32)) * 1e-4)
     assert_equal_to_brute_force(unit(base + rng.normal(size=(5, 32)) * 1e-4), gallery, 100)
+
+
+@pytest.mark.parametrize("cosine", [0.0, 0.5, 0.9, 0.99])
+def test_few_rows_are_compared_in_double_however_close_all_faces_lie(monkeypatch, cosine):
+    compared = []
+    monkeypatch.setattr(search, "cosines", lambda a, b: compared.append(len(a)) or cosines(a, b))
+    rng = np.random.default_rng(8)
+    middle = unit(rng.normal(size=(1, 128)))
+    queries, gallery = (
+        unit(np.sqrt(cosine) * middle + np.sqrt(1 - cosine) * unit(rng.normal(size=(n, 128))))
+        for n in (100, 3000)
+    )
+    assert_equal_to_brute_force(queries, gallery, 512)
+    assert sum(compared) < 20 * len(queries)
+
+
+def test_other_types_and_views_are_taken_and_the_norm_is_told():
+    rows = unit(np.random.default_rng(9).normal(size=(40, 16)))
+    expected = nearest(rows[:10], rows[10:])[1]
+    frozen = rows[10:].copy()
+    frozen.flags.writeable = False
+    assert np.array_equal(nearest(rows[:10].astype(np.float64), frozen)[1], expected)
+    assert np.array_equal(nearest(rows[:10], rows[:9:-1])[1], 29 - expected)
+    with pytest.raises(ValueError, match=r"gallery: rows of norm 1.0001 to 1.0001; normalise"):
+        nearest(rows, np.float32(1.0001) * rows)
 
 
 def test_nobody_asked_for_finds_nobody():
