@@ -7,7 +7,8 @@ MEMA_WORKERS and RAY_ADDRESS choose the engine, as for every stage. The limit is
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,8 @@ import typer
 from benchmarks import harness
 from benchmarks.harness import Case
 from tasks import shards
+
+SERVER_START_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,12 @@ def gather(part: pa.Table) -> pa.Table:
     return part.append_column("donor", pa.array([donor] * part.num_rows, pa.list_(pa.float32())))
 
 
-def prefect_tasks(num: int) -> Callable[[], Any]:
-    """Return a flow of `num` empty tasks on a server of this process's own, which the first call starts."""
-    os.environ |= {
-        "PREFECT_API_URL": "", "PREFECT_HOME": str(Path.cwd() / "prefect"), "PREFECT_LOGGING_LEVEL": "ERROR",
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true", "DO_NOT_TRACK": "1",
-    }  # fmt: skip
+@contextmanager
+def prefect_tasks(num: int) -> Iterator[Callable[[], Any]]:
+    """Give a flow of `num` empty tasks, on a server of its own that ends afterwards."""
+    os.environ |= {"PREFECT_LOGGING_LEVEL": "ERROR", "DO_NOT_TRACK": "1"}
     from prefect import flow, task
+    from prefect.testing.utilities import prefect_test_harness
 
     @task
     def image(row: int) -> int:
@@ -69,13 +71,15 @@ def prefect_tasks(num: int) -> Callable[[], Any]:
     def images() -> list[int]:
         return [image(row) for row in range(num)]
 
-    return images
+    with prefect_test_harness(server_startup_timeout=SERVER_START_SECONDS):
+        yield images
 
 
-def case(folder: Path, images: int, shard_rows: int, image_bytes: int, peer_tasks: int) -> Case:
-    """Return a stage over `images` rows; the peer's flow makes a few of them, and its time is scaled."""
+def case(
+    folder: Path, images: int, shard_rows: int, image_bytes: int, tasks: Callable[[], Any], num_tasks: int
+) -> Case:
+    """Return a stage over `images` rows; the peer's flow has `num_tasks` tasks, and its time is scaled."""
     plan, work = plan_of(images), NoGenerator(image_bytes)
-    tasks = prefect_tasks(peer_tasks)
     parts = [plan.slice(start, shard_rows) for start in range(0, images, shard_rows)]
 
     def stage() -> None:
@@ -95,7 +99,7 @@ def case(folder: Path, images: int, shard_rows: int, image_bytes: int, peer_task
         files, make = sorted((folder / "out").iterdir()), work.load()
         for file, part in zip(files, parts, strict=True):
             assert shards.read_table(file).equals(make(gather(part))), file.name
-        assert tasks() == list(range(peer_tasks))
+        assert tasks() == list(range(num_tasks))
         return f"all {len(files)} shards hold what the work gives"
 
     processes = os.environ.get("MEMA_WORKERS") or 1
@@ -103,7 +107,7 @@ def case(folder: Path, images: int, shard_rows: int, image_bytes: int, peer_task
     return Case(
         "orchestration", f"{images} images in shards of {shard_rows}, {where}", ours=stage,
         peers={"a Prefect task an image": tasks}, check=check, limit=bare, limit_name="the work alone", on_cpu=True,
-        scale={"a Prefect task an image": peer_tasks / images},
+        scale={"a Prefect task an image": num_tasks / images},
     )  # fmt: skip
 
 
@@ -116,9 +120,12 @@ def main(
     out: harness.Out = None,
 ) -> None:
     """Assert equal results, then let the stage and the tasks take turns."""
-    harness.in_new_folder(
-        lambda folder: harness.report(case(folder, images, shard_rows, image_bytes, peer_tasks), rounds, out)
-    )
+
+    def work(folder: Path) -> None:
+        with prefect_tasks(peer_tasks) as tasks:
+            harness.report(case(folder, images, shard_rows, image_bytes, tasks, peer_tasks), rounds, out)
+
+    harness.in_new_folder(work)
 
 
 if __name__ == "__main__":

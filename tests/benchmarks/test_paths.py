@@ -112,15 +112,9 @@ def test_deid_step_and_a_peer_with_another_loss(monkeypatch, tmp_path: Path):
 @pytest.mark.e2e
 def test_orchestration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    for name in (
-        "PREFECT_API_URL",
-        "PREFECT_HOME",
-        "PREFECT_LOGGING_LEVEL",
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE",
-    ):
-        monkeypatch.setenv(name, "")
-    case = orchestration.case(tmp_path, 100, 8, 64, 3)
-    assert run(case) == "all 13 shards hold what the work gives"
+    with orchestration.prefect_tasks(3) as tasks:
+        found = run(orchestration.case(tmp_path, 100, 8, 64, tasks, 3))
+    assert found == "all 13 shards hold what the work gives"
 
 
 @pytest.mark.real
