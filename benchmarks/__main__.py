@@ -26,7 +26,7 @@ CPU: dict[str, list[list[str]]] = {
     "train_reads": [[]],
     "embed": [[]],
     "orchestration": [["--images", "20000"]],
-    "deid_step": [["--rounds", "2"]],
+    "deid_step": [["--batch-size", "8", "--rounds", "2"]],
     "sam_click": [["compare"]],
 }
 FULL = ["--width", "1", "--size-px", "512", "--precision", "bf16"]

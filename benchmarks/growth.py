@@ -112,6 +112,7 @@ def draw(found: dict[str, list[dict[str, Any]]], out: Path) -> None:
         panel.set(
             xscale="log", yscale="log", xlabel=TITLES[path], xticks=work, xticklabels=[f"{w:,}" for w in work]
         )
+        panel.set_yticks(seconds, [f"{value:.3g}" for value in seconds])
         panel.minorticks_off()
         panel.set_ylabel("seconds", color="#20639b")
         memory = panel.twinx()

@@ -6,6 +6,7 @@ are compared in double.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,18 @@ MAX_NORM_ERROR = 2e-5
 BF16_ROUNDOFF, SINGLE_ROUNDOFF = 2.0**-8, 2.0**-24
 
 
+@contextmanager
+def _whole_single_precision() -> Iterator[None]:
+    """Keep products of single precision from being rounded further, whatever was set for this process."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@_whole_single_precision()
 def nearest(
     queries: Float[np.ndarray, "n d"], gallery: Float[np.ndarray, "m d"], *, block_rows: int = 4096
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
@@ -111,7 +124,7 @@ def _nearest_part(
     rounded = _rounded(queries) if half else _Rounded(torch.from_numpy(queries), 0.0)
     floor = top
     for start in range(0, len(gallery), block_rows):
-        scores = _product(rounded.rows, coarse.rows[start : start + block_rows])
+        scores = rounded.rows @ coarse.rows[start : start + block_rows].T
         groups = _group_maxima(scores)
         top = torch.maximum(top, groups.amax(1, keepdim=True))
         floor = top - _margin(top, rounded, coarse)
@@ -125,13 +138,6 @@ def _nearest_part(
                 decide()
     decide()
     return similarity, index
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """Return a b^T summed in single precision; NumPy's, whose precision no setting of torch lowers."""
-    if a.dtype == torch.float32:
-        return torch.from_numpy(a.numpy() @ b.numpy().T)
-    return a @ b.T
 
 
 def _margin(top: Tensor, queries: _Rounded, gallery: _Rounded) -> Tensor:

@@ -96,7 +96,7 @@ def test_a_score_in_half_precision_is_off_by_no_more_than_the_margin_allows(dim,
     for rows, columns in ((1, 1), (3, 33), (17, 64), (300, 500)):
         a, b = (unit(torch.randn(n, dim).numpy() + mean) for n in (rows, columns))
         a16, b16 = (torch.from_numpy(x).bfloat16() for x in (a, b))
-        score = search._product(a16, b16).double()
+        score = (a16 @ b16.T).double()
         lost = [float((torch.from_numpy(x) - y).norm(dim=1).max()) for x, y in ((a, a16), (b, b16))]
         margin = search._margin(score.float(), search._Rounded(a16, lost[0]), search._Rounded(b16, lost[1]))
         exact = torch.from_numpy(a).double() @ torch.from_numpy(b).double().T
@@ -115,6 +115,21 @@ def test_of_equal_rows_the_first_is_found_whatever_is_decided_first(monkeypatch)
     row = unit(np.random.default_rng(7).normal(size=(1, 32)))
     _, index = nearest(row, np.repeat(row, 100, axis=0), block_rows=64)
     assert index.tolist() == [0]
+
+
+def test_products_are_whole_whatever_this_process_allows(monkeypatch):
+    seen, margin = set(), search._margin
+    monkeypatch.setattr(
+        search, "_margin", lambda *given: seen.add(torch.get_float32_matmul_precision()) or margin(*given)
+    )
+    rows = unit(np.random.default_rng(10).normal(size=(90, 16)))
+    torch.set_float32_matmul_precision("medium")
+    try:
+        nearest(rows[:10], rows)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == {"highest"}
 
 
 def test_many_that_may_be_nearest_are_decided_a_part_at_a_time(monkeypatch):
