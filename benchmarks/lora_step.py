@@ -10,7 +10,7 @@ The limit is the step's multiplications as one large matrix product after anothe
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch.nn.functional import mse_loss
 
 from benchmarks import harness
 from benchmarks.harness import Case
-from benchmarks.stable_diffusion import StableDiffusion, build
+from benchmarks.stable_diffusion import StableDiffusion, build, check_size
 from models.checkpoint import step_generator
 from models.conditions import DISEASES, all_prompts, prompt
 from models.diffusion.codec import to_signal
@@ -182,11 +182,12 @@ def main(
     width: Annotated[float, typer.Option(help="of the channels of v1-5")] = 0.25,
     size_px: Annotated[int, typer.Option(help="a multiple of 64")] = 256,
     batch_size: Annotated[int, typer.Option(min=1)] = 2,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "fp32",
+    precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="of the computation")] = "fp32",
     rounds: harness.Rounds = 9,
     out: harness.Out = None,
 ) -> None:
     """Assert equal losses, then let the steps take turns."""
+    check_size(width, size_px)
     with tempfile.TemporaryDirectory() as folder:
         harness.report(case(Path(folder), width, size_px, batch_size, precision), rounds, out)
 

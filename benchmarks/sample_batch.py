@@ -5,7 +5,7 @@ a scale of 1 and a mask for each row, filled with the row's weight. All start fr
 with the one-by-one loop's. The limit is the multiplications of the UNet and the decoder as large matrix products.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import harness
 from benchmarks.harness import Case
-from benchmarks.stable_diffusion import EMBED_DIM, adapter, build, generator_of
+from benchmarks.stable_diffusion import EMBED_DIM, adapter, build, check_size, generator_of
 from models.conditions import DISEASES, SEVERITIES, prompt
 from models.diffusion.generator import LoadedGenerator
 from models.diffusion.latents import factors, from_unet
@@ -154,11 +154,12 @@ def main(
     images: Annotated[int, typer.Option(min=1)] = 64,
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
     steps: Annotated[int, typer.Option(min=1, help="of DPM-Solver++")] = 4,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "fp32",
+    precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="of the computation")] = "fp32",
     rounds: harness.Rounds = 3,
     out: harness.Out = None,
 ) -> None:
     """Assert equal images, then let ours, the loop and the mask route take turns."""
+    check_size(width, size_px)
     harness.report(case(width, size_px, images, batch_size, steps, precision), rounds, out)
 
 

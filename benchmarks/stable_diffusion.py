@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import typer
 from diffusers import (
     AutoencoderKL,
     DDPMScheduler,
@@ -20,6 +21,18 @@ from models.diffusion.twin_networks import build_tokenizer
 EMBED_DIM = 1024  # of CLIP-H's image embedding, which IP-Adapter for SD1.5 reads
 HEAD_DIM = 40  # of v1-5's first level; narrower heads are pathologically slow in attention
 NUM_TOKENS = 77
+
+
+WIDTHS = (0.125, 0.25, 0.5, 1.0)
+SIZE_STEP_PX = 64  # the UNet halves latents, an eighth of the image, three times
+
+
+def check_size(width: float, size_px: int) -> None:
+    """Refuse what the networks cannot be built of."""
+    if width not in WIDTHS:
+        raise typer.BadParameter(f"--width: {width:g}; allowed: {', '.join(f'{w:g}' for w in WIDTHS)}")
+    if size_px < SIZE_STEP_PX or size_px % SIZE_STEP_PX:
+        raise typer.BadParameter(f"--size-px: {size_px}; allowed: multiples of {SIZE_STEP_PX}")
 
 
 @dataclass(frozen=True)
