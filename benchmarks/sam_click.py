@@ -37,7 +37,7 @@ from benchmarks import harness
 from benchmarks.harness import Case
 from models.diffusion.images import decode, encode_png
 from models.segmentation.sam import Prompt, Sam, load_sam
-from tasks import schemas
+from tasks import parent, schemas
 from tasks.label_studio.backend import create_app, open_clicks
 from tasks.label_studio.embeddings import MEMORY_IMAGES
 from tasks.label_studio.wake import Waker
@@ -64,8 +64,9 @@ def embed_each_time(sam: Sam, files: Path) -> Callable[[Any], dict[str, Any]]:
 
 
 @app.command()
-def serve(folder: Path, port: int) -> None:
-    """Serve our backend, and the peer under /peer with the same network."""
+def serve(folder: Path, port: int, benchmark: int) -> None:
+    """Serve our backend, and the peer under /peer with the same network, as long as the process `benchmark` lives."""
+    parent.end_with(benchmark)
     sam = load_sam(str(folder / "sam"))
     clicks, _ = open_clicks(sam, folder / "root", folder / "embeddings", folder / "subset.parquet")
     ours, peer = create_app(clicks, Waker("")), FastAPI()
@@ -112,7 +113,15 @@ def served(folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "benchmarks.sam_click", "serve", str(folder), str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.sam_click",
+        "serve",
+        str(folder),
+        str(port),
+        str(os.getpid()),
+    ]
     with subprocess.Popen(command, env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ) as process:
         try:
             while not _answers(port):
