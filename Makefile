@@ -43,7 +43,7 @@ test-slow: $(STAMP) ## Run the tests that `make test` leaves out; those marked r
 test-faults: $(STAMP) ## Kill, cut off and damage everything (about 15 minutes); prints a table
 	python -m pytest -m "faults or long"
 
-bench: $(STAMP) ## Time the hot paths beside their peers and this machine's limits (10 minutes; see docs/speed.md)
+bench: $(STAMP) ## Time the hot paths beside their peers and this machine's limits (a quarter of an hour; docs/speed.md)
 	@python -m benchmarks
 
 bench-gpu: $(STAMP) ## The same at the sizes of a GPU: Stable Diffusion whole, 512 px

@@ -1,4 +1,4 @@
-"""A training step of MedSem-DeID: ours against the step that computes everything where it is asked for.
+"""A training step of MedSem-DeID: ours against one that encodes X anew.
 
 The peer encodes X and asks Enc_med and phi about it once a step, and decodes and judges X_enc, X_hat and X_wrong one
 after the other. Ours looks X up and takes the three in one batch, by the functions that the training calls; the

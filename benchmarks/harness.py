@@ -175,7 +175,6 @@ def _write_pyperf(case: Case, taken: dict[str, list[float]], warm: dict[str, flo
             [
                 pyperf.Run(
                     values, warmups=[(1, warm[name])], metadata={"name": f"{case.path} {name}", "loops": 1},
-                    collect_metadata=False,
                 )
             ]
         )

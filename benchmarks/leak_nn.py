@@ -32,7 +32,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 def embeddings(num: int, dim: int, kind: str, rng: np.random.Generator) -> np.ndarray:
     """Return embeddings of photos: of nobody twice, six a person at a cosine near 0.4, or all near 0.9 of one another.
 
-    The last is what a recogniser gives that was trained on other faces: half precision cannot tell them apart.
+    The last is hard: half precision leaves too many of them.
     """
     noise = unit(rng.standard_normal((num, dim), np.float32))
     if kind == "nobody twice":
@@ -75,7 +75,6 @@ def case(num_queries: int, num_gallery: int, dim: int, kind: str) -> Case:
     index.add(gallery)
     dtype = torch.bfloat16 if multiplies_bf16() else torch.float32
     a, b = torch.from_numpy(queries).to(dtype), torch.from_numpy(gallery).to(dtype)
-
     scores = torch.empty(BLOCK_ROWS, BLOCK_ROWS, dtype=dtype)
 
     def product() -> None:

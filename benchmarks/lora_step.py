@@ -108,14 +108,17 @@ def counting(step: Step, first: int) -> Callable[[], float]:
     return lambda: step(next(numbers))
 
 
+def captions_of(num: int) -> Tensor:
+    """Return the rows of the photos' prompts in the table, the diseases in turn."""
+    return torch.tensor([all_prompts().index(prompt(DISEASES[i % len(DISEASES)])) for i in range(num)])
+
+
 def case(folder: Path, width: float, size_px: int, batch_size: int, precision: str) -> Case:
     """Return the step on `batch_size` photos; noise stands for them, since their look costs nothing."""
     networks = build(width, size_px)
     settings = settings_of(batch_size, max(4, round(64 * width)), precision)
     photos = np.random.default_rng(0).integers(0, 256, (NUM_PHOTOS, size_px, size_px, 3), np.uint8)
-    captions = torch.tensor(
-        [all_prompts().index(prompt(DISEASES[i % len(DISEASES)])) for i in range(NUM_PHOTOS)]
-    )
+    captions = captions_of(NUM_PHOTOS)
     moments = cache_moments(networks.vae, list(photos), NUM_PHOTOS, folder)
     factors = moments.scaling_factor, moments.shift_factor
     device = networks.unet.device

@@ -21,8 +21,6 @@ from models.diffusion.twin_networks import build_tokenizer
 EMBED_DIM = 1024  # of CLIP-H's image embedding, which IP-Adapter for SD1.5 reads
 HEAD_DIM = 40  # of v1-5's first level; narrower heads are pathologically slow in attention
 NUM_TOKENS = 77
-
-
 WIDTHS = (0.125, 0.25, 0.5, 1.0)
 SIZE_STEP_PX = 64  # the UNet halves latents, an eighth of the image, three times
 
