@@ -1,13 +1,14 @@
 """All hot paths side by side: `make bench`, or `python -m benchmarks leak_nn embed`.
 
-Each path runs in a process of its own, so that memory is its own; a path that fails is told at the end.
+Each path runs in a process of its own, so that memory is its own; it ends with this one. A path that fails is told at
+the end.
 """
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
+from collections import deque
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +17,11 @@ import typer
 
 from benchmarks import harness
 from benchmarks.harness import Row
+from tasks import process
 
 # What `make bench` times on two cores within a quarter of an hour, and the sizes of a GPU.
 CPU: dict[str, list[list[str]]] = {
-    "leak_nn": [[], ["--kind", "photos of people"], ["--kind", "alike"]],
+    "leak_nn": [[], ["--kind", "photos of people"], ["--kind", "alike"], ["--single"]],
     "lora_step": [[]],
     "sample_batch": [["--images", "32"]],
     "image_writer": [["--images", "200", "--rounds", "3"]],
@@ -36,6 +38,7 @@ GPU: dict[str, list[list[str]]] = {
     "deid_step": [["--width", "128"]],
     "sam_click": [["compare"]],
 }
+TOLD_LINES = 60  # of a path that fails
 PHOTOGRAPHS = ("embed",)  # need MEMA_ASSETS
 
 
@@ -82,9 +85,9 @@ def run(name: str, options: list[str], out: Path) -> Row | None:
     """Run one path in a process of its own; None where it fails, its output told."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", f"benchmarks.{name}", *options, "--out", folder]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if done.returncode:
-            typer.echo(done.stderr[-4000:], err=True)
+        said: deque[str] = deque(maxlen=TOLD_LINES)
+        if process.run(command, said.append):
+            typer.echo("\n".join(said), err=True)
             return None
         out.mkdir(parents=True, exist_ok=True)
         label = "-".join((name, *(option.lstrip("-").replace(" ", "_") for option in options)))

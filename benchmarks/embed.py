@@ -8,6 +8,7 @@ on faces that are cut out already. The limit is decoding and the networks, witho
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,13 +50,17 @@ class Client:
         return found[0].tolist() if len(found) == 1 else found.tolist()
 
 
+def deepface_home(home: Path) -> AbstractContextManager[None]:
+    """Let DeepFace look for its weights below `home`."""
+    return harness.variables(DEEPFACE_HOME=str(home), DEEPFACE_BACKEND_ENGINE="onnx")
+
+
 def load_deepface(recognisers: dict[str, Recogniser], home: Path) -> Any:
     """Return DeepFace with these recognisers among its models, and dlib's predictor where it looks for it."""
     weights = home / ".deepface/weights"
     weights.mkdir(parents=True)
     predictor = packaged_predictor().with_name("shape_predictor_5_face_landmarks.dat")
     (weights / predictor.name).symlink_to(predictor)
-    os.environ["DEEPFACE_HOME"], os.environ["DEEPFACE_BACKEND_ENGINE"] = str(home), "onnx"
     from deepface import DeepFace
     from deepface.modules import modeling
 
@@ -122,10 +127,14 @@ def main(
     out: harness.Out = None,
 ) -> None:
     """Assert equal embeddings, then let ours and DeepFace take turns (needs MEMA_ASSETS)."""
-    assets = os.environ.get("MEMA_ASSETS")
-    if not assets:
-        raise typer.BadParameter("MEMA_ASSETS is not set; point it at the folder with data/ and weights/")
-    with tempfile.TemporaryDirectory() as home:
+    assets = os.environ.get("MEMA_ASSETS", "")
+    needed = [Path(assets, "data/lfw_10x10"), *(Path(assets, "weights", name) for name in ASSETS)]
+    missing = [str(path) for path in needed if not path.exists()]
+    if not assets or missing:
+        raise typer.BadParameter(
+            f"MEMA_ASSETS: {', '.join(missing)} missing; point it at the folder with data/ and weights/"
+        )
+    with tempfile.TemporaryDirectory() as home, deepface_home(Path(home)):
         harness.report(case(Path(assets), Path(home), images), rounds, out)
 
 

@@ -8,10 +8,9 @@ photos. Sampling is the stage itself, shard by shard, on the plan of `dvc repro 
 """
 
 import json
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +20,7 @@ import typer
 from benchmarks import harness
 from benchmarks.leak_nn import BLOCK_ROWS, KINDS, embeddings
 from models.identity.search import nearest
-from tasks import sample, shards
+from tasks import durable, process, sample, shards
 from tasks.params import load
 
 FACTORS = (1, 4, 16)
@@ -40,7 +39,9 @@ def search(factor: int) -> dict[str, Any]:
         queries[start : start + QUERIES] = embeddings(QUERIES, DIM, KINDS[0], rng)
     nearest(queries[:BLOCK_ROWS], gallery)
     taken: list[float] = []
-    peak, added = harness.peak_memory(lambda: taken.append(harness.turn(lambda: nearest(queries, gallery))))
+    peak, added = harness.peak_memory(
+        lambda: taken.append(harness.turn(lambda: nearest(queries, gallery))), on_cpu=True
+    )
     return {
         "work": len(queries),
         "seconds": taken[0],
@@ -78,9 +79,13 @@ def sampling(factor: int) -> dict[str, Any]:
 
 
 @app.command()
-def measure(path: str, factor: int) -> None:
-    """Print the seconds and gigabytes of one size as JSON."""
-    typer.echo(json.dumps({"search": search, "sampling": sampling}[path](factor)))
+def measure(
+    path: Annotated[Literal["search", "sampling"], typer.Argument()],
+    factor: Annotated[int, typer.Argument(min=1)],
+    out: Annotated[Path, typer.Option(help="JSON to write")],
+) -> None:
+    """Write the seconds and gigabytes of one size."""
+    durable.write_json(out, {"search": search, "sampling": sampling}[path](factor))
 
 
 @app.command()
@@ -88,15 +93,16 @@ def plot(
     out: Annotated[Path, typer.Option(help="picture to write, with its figures beside it as JSON")],
 ) -> None:
     """Measure all sizes and draw time and memory over the work."""
+    harness.need_plan(Path("data"))
     found: dict[str, list[dict[str, Any]]] = {}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for path in TITLES:
-        for factor in FACTORS:
-            command = [sys.executable, "-m", "benchmarks.growth", "measure", path, str(factor)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found.setdefault(path, []).append(json.loads(done.stdout.splitlines()[-1]))
-            typer.echo(f"{path} {found[path][-1]}", err=True)
-    out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        for path in TITLES:
+            for factor in FACTORS:
+                file = Path(folder, f"{path}-{factor}.json")
+                process.module("benchmarks.growth", "measure", path, str(factor), "--out", str(file))
+                found.setdefault(path, []).append(json.loads(file.read_text()))
+                typer.echo(f"{path} {found[path][-1]}", err=True)
+    durable.write_json(out.with_suffix(".json"), found)
     draw(found, out)
 
 

@@ -10,8 +10,8 @@ import json
 import os
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import chdir
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,13 +78,28 @@ def device_name(on_cpu: bool = False) -> str:
     return f"{torch.get_num_threads()} CPU threads"
 
 
-def peak_memory(work: Callable[[], Any]) -> tuple[int, int]:
+@contextmanager
+def variables(**values: str) -> Iterator[None]:
+    """Set variables of the environment for a while: what else this process starts is not to see them."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def peak_memory(work: Callable[[], Any], on_cpu: bool = False) -> tuple[int, int]:
     """Return the peak of memory during `work`, and what of it came on top, in bytes: the GPU's, else this process's.
 
     Freed memory is given back first: what an allocator keeps would count as having stood there before.
     """
     gc.collect()
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and not on_cpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -120,8 +135,12 @@ def products(flop: float, dtype: torch.dtype, device: torch.device) -> tuple[Cal
 
 
 def flop_of(work: Callable[[], Any]) -> float:
-    """Return the operations of matrix products and convolutions, 2 a multiplication, those of attention too."""
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    """Return the operations of matrix products and convolutions, 2 a multiplication, those of attention too.
+
+    PyTorch counts its fused attention on a GPU; on a CPU it has to be taken apart, which a GPU's sizes do not fit.
+    """
+    attention = nullcontext() if torch.cuda.is_available() else sdpa_kernel(SDPBackend.MATH)
+    with FlopCounterMode(display=False) as counter, attention:
         work()
     return float(counter.get_total_flops())
 
@@ -136,17 +155,23 @@ def turn(work: Callable[[], Any]) -> float:
 
 
 def measure(case: Case, rounds: int, out: Path | None = None) -> Row:
-    """Check that results are equal, warm everything up, then let the candidates take turns."""
+    """Check that results are equal, warm everything up, then let the candidates take turns, each first in one."""
+    if not __debug__:
+        raise RuntimeError("python -O leaves out the checks of equality; run without -O and PYTHONOPTIMIZE")
     equal = case.check()
     works = {"ours": case.ours, **case.peers}
     if case.limit is not None:
         works["limit"] = case.limit
-    peak, added = (None, None) if case.elsewhere else (part / GIB for part in peak_memory(case.ours))
+    peak, added = (
+        (None, None) if case.elsewhere else (part / GIB for part in peak_memory(case.ours, case.on_cpu))
+    )
     warm = {name: turn(work) / case.scale.get(name, 1.0) for name, work in works.items()}
     taken: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            taken[name].append(turn(work) / case.scale.get(name, 1.0))
+    names = list(works)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            taken[name].append(turn(works[name]) / case.scale.get(name, 1.0))
     if out is not None:
         _write_pyperf(case, taken, warm, out)
     middle = {name: statistics.median(values) for name, values in taken.items()}
@@ -246,6 +271,12 @@ def share(row: Row) -> str:
         return "-"
     text = f"{row.share_of_limit:.2f} of {row.limit_name}"
     return text if row.share_target is None else f"{text}, {against(row.share_of_limit, row.share_target)}"
+
+
+def need_plan(data: Path) -> None:
+    """Refuse to begin where stages that are run have no plan to work on."""
+    if not (data / "plan/plan.parquet").exists():
+        raise typer.BadParameter(f"{data}/plan: no plan there; run dvc repro plan_sampling first")
 
 
 def in_new_folder(work: Callable[[Path], None]) -> None:

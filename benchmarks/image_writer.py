@@ -6,7 +6,6 @@ by the threads.
 """
 
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from PIL import Image
 from benchmarks import harness
 from benchmarks.harness import Case
 from benchmarks.pictures import pictures_of
-from models.diffusion.images import MAX_THREADS, PNG, PngWriter, decode
+from models.diffusion.images import PNG, PngWriter, decode, num_threads
 
 DISTINCT = 24  # pictures; more of them change nothing
 SIZE_TOLERANCE = 0.05
@@ -65,7 +64,7 @@ def case(num: int, size_px: int) -> Case:
         within = "within" if abs(size - 1) <= SIZE_TOLERANCE else "missing"
         return f"the same pixels after decoding; {size:.3f} of Pillow's size, {within} the 5 % asked for"
 
-    threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    threads = num_threads()
     part = len(distinct) / num
     return Case(
         "image_writer", f"{num} {kind} of {size_px} px",

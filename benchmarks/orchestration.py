@@ -5,6 +5,7 @@ gathering, writing durable shards with checksums, verifying them, publishing. Th
 MEMA_WORKERS and RAY_ADDRESS choose the engine, as for every stage. The limit is the work alone.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import typer
 
 from benchmarks import harness
 from benchmarks.harness import Case
-from tasks import shards
+from tasks import engine, shards
 
 SERVER_START_SECONDS = 120
 
@@ -59,7 +60,6 @@ def gather(part: pa.Table) -> pa.Table:
 @contextmanager
 def prefect_tasks(num: int) -> Iterator[Callable[[], Any]]:
     """Give a flow of `num` empty tasks, on a server of its own that ends afterwards."""
-    os.environ |= {"PREFECT_LOGGING_LEVEL": "ERROR", "DO_NOT_TRACK": "1"}
     from prefect import flow, task
     from prefect.testing.utilities import prefect_test_harness
 
@@ -69,10 +69,17 @@ def prefect_tasks(num: int) -> Iterator[Callable[[], Any]]:
 
     @flow
     def images() -> list[int]:
-        return [image(row) for row in range(num)]
+        return image.map(range(num)).result()
 
-    with prefect_test_harness(server_startup_timeout=SERVER_START_SECONDS):
-        yield images
+    told = logging.getLogger("prefect")
+    level = told.level
+    with harness.variables(DO_NOT_TRACK="1"):
+        told.setLevel(logging.ERROR)  # a line a task would cost the peer more time
+        try:
+            with prefect_test_harness(server_startup_timeout=SERVER_START_SECONDS):
+                yield images
+        finally:
+            told.setLevel(level)
 
 
 def case(
@@ -102,7 +109,7 @@ def case(
         assert tasks() == list(range(num_tasks))
         return f"all {len(files)} shards hold what the work gives"
 
-    processes = os.environ.get("MEMA_WORKERS") or 1
+    processes = int(engine.number_of("MEMA_WORKERS", 0)) or 1
     where = "Ray" if os.environ.get("RAY_ADDRESS") else f"{processes} process" + "es" * (processes != 1)
     return Case(
         "orchestration", f"{images} images in shards of {shard_rows}, {where}", ours=stage,
@@ -112,9 +119,9 @@ def case(
 
 
 def main(
-    images: Annotated[int, typer.Option(help="rows of the plan")] = 100_000,
-    shard_rows: Annotated[int, typer.Option(help="rows of a shard")] = 64,
-    image_bytes: Annotated[int, typer.Option(help="bytes that stand for an image")] = 1024,
+    images: Annotated[int, typer.Option(min=1, help="rows of the plan")] = 100_000,
+    shard_rows: Annotated[int, typer.Option(min=1, help="rows of a shard")] = 64,
+    image_bytes: Annotated[int, typer.Option(min=1, help="bytes that stand for an image")] = 1024,
     peer_tasks: Annotated[int, typer.Option(min=1, help="Prefect tasks to time")] = 300,
     rounds: harness.Rounds = 3,
     out: harness.Out = None,

@@ -28,8 +28,10 @@ def photographs(assets: Path, num: int, size_px: int) -> np.ndarray:
     random.Random(0).shuffle(files)
     found: list[np.ndarray] = []
     for file in files:
+        if len(found) == num:
+            break
         picture = decode(file.read_bytes())
-        if min(picture.shape[:2]) >= size_px and len(found) < num:
+        if min(picture.shape[:2]) >= size_px:
             found.append(cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_AREA))
     if not found:
         raise FileNotFoundError(

@@ -142,8 +142,10 @@ def cost(generator: LoadedGenerator, rows: list[Row], settings: SamplingSettings
             return forward(*args, **kwargs)
 
     unet.forward = counted
-    sample_rows(generator, rows, settings)
-    unet.forward = forward
+    try:
+        sample_rows(generator, rows, settings)
+    finally:
+        unet.forward = forward
     flop = harness.flop_of(lambda: sample_rows(generator, rows, settings))
     return seen.num // settings.num_inference_steps, flop
 

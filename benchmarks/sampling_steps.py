@@ -86,8 +86,9 @@ def main(
 ) -> None:
     """Print the table of what fewer steps cost."""
     params, data, found = load(Path("params.yaml")), Path("data").resolve(), []
-    if not (data / "plan/plan.parquet").exists():
-        raise typer.BadParameter("data/plan: no plan there; run dvc repro plan_sampling first")
+    harness.need_plan(data)
+    if every > params.select.num_images:
+        raise typer.BadParameter(f"--every: {every}; allowed: 1 to {params.select.num_images}")
     for number in steps or [4, 8, 12, 20, 25, 50]:
         harness.in_new_folder(lambda _, number=number: found.append(measure(data, params, number, every)))
     durable.write_json(out, found)

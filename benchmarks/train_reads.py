@@ -27,6 +27,7 @@ from models.diffusion.latents import LatentMoments, to_unet
 DISTINCT = 24
 SHARD_PHOTOS = 256
 SHUFFLE_PHOTOS = 256
+MAX_PHOTOS = 2048  # numbers that half precision tells apart, by which photos are known again
 CHANNELS, DOWNSAMPLING = 4, 8  # of Stable Diffusion's latents
 TARGETS = {"folder of PNG": 50.0}
 
@@ -124,13 +125,15 @@ def case(folder: Path, num: int, size_px: int, batch_size: int) -> Case:
 
 
 def main(
-    photos: Annotated[int, typer.Option(min=1)] = 1000,
-    size_px: Annotated[int, typer.Option(help="a multiple of 8")] = 512,
+    photos: Annotated[int, typer.Option(min=1, max=MAX_PHOTOS)] = 1000,
+    size_px: Annotated[int, typer.Option(min=64, help="a multiple of 8")] = 512,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     rounds: harness.Rounds = 3,
     out: harness.Out = None,
 ) -> None:
     """Assert that every photo comes back, then let the readers take turns."""
+    if size_px % DOWNSAMPLING:
+        raise typer.BadParameter(f"--size-px: {size_px}; allowed: multiples of {DOWNSAMPLING}")
     harness.in_new_folder(
         lambda folder: harness.report(case(folder, photos, size_px, batch_size), rounds, out)
     )

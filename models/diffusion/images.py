@@ -28,10 +28,15 @@ def encode_png(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """Return an encoded picture as RGB; raises ValueError on bytes that are no picture."""
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    """Return an encoded picture as RGB; raises ValueError on bytes that are no picture, or too large a one."""
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # no bytes at all, or more pixels than OpenCV allows
+        bgr = None
     if bgr is None:
-        raise ValueError(f"image: {len(data)} bytes that are no readable picture; run the ingest stage again")
+        raise ValueError(
+            f"image: {len(data)} bytes that are no readable picture; make or copy the file again"
+        )
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
@@ -48,11 +53,17 @@ def tile(images: UInt8[np.ndarray, "n h w 3"], columns: int) -> UInt8[np.ndarray
     )
 
 
+def num_threads() -> int:
+    """Return in how many threads pictures are encoded here."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MAX_THREADS, cores)
+
+
 class PngWriter:
     """Encodes pictures in threads, in order; OpenCV releases the interpreter's lock meanwhile."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), thread_name_prefix="png")
+        self._pool = ThreadPoolExecutor(num_threads(), thread_name_prefix="png")
         self._encoded: list[Future[bytes]] = []
 
     def write(self, images: UInt8[np.ndarray, "n h w 3"]) -> None:

@@ -31,10 +31,19 @@ BF16_ROUNDOFF, SINGLE_ROUNDOFF = 2.0**-8, 2.0**-24
 
 @contextmanager
 def _whole_single_precision() -> Iterator[None]:
-    """Keep products of single precision from being rounded further, whatever was set for this process."""
+    """Keep products of single precision from being rounded further, whatever was set for this process.
+
+    Raises ValueError where that cannot be had: oneDNN on ARM obeys its own variable alone.
+    """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
+        ones = torch.full((32, 32), 1 + 2.0**-12)  # which half precision rounds to 1
+        if float((ones @ ones).min()) <= 32:
+            raise ValueError(
+                "products of single precision are rounded to half on this machine, so that a leak could be missed; "
+                "unset ONEDNN_DEFAULT_FPMATH_MODE and DNNL_DEFAULT_FPMATH_MODE"
+            )
         yield
     finally:
         torch.set_float32_matmul_precision(before)
@@ -42,22 +51,28 @@ def _whole_single_precision() -> Iterator[None]:
 
 @_whole_single_precision()
 def nearest(
-    queries: Float[np.ndarray, "n d"], gallery: Float[np.ndarray, "m d"], *, block_rows: int = 4096
+    queries: Float[np.ndarray, "n d"],
+    gallery: Float[np.ndarray, "m d"],
+    *,
+    block_rows: int = 4096,
+    half: bool | None = None,
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Return each query's largest cosine (float64) over the gallery and its row, the first of equals.
 
-    Both sides are L2-normalised float32. Equal to brute force in float64, for any rows. Memory grows with
-    `block_rows`, and by half of the gallery.
+    Both sides are L2-normalised float32. Equal to brute force in float64, for any rows; rows that many a gallery
+    repeats take long. Memory grows with `block_rows`, and by half of the gallery. `half`: try half precision first;
+    None: where this processor multiplies it.
     """
+    half = multiplies_bf16() if half is None else half
     queries, gallery = (np.require(rows, np.float32, ["C", "W"]) for rows in (queries, gallery))
     _check(queries, gallery, block_rows)
-    coarse, found = _rounded(gallery), []
+    coarse, found = _rounded(gallery, half), []
     for start in range(0, len(queries), QUERY_ROWS):
         part = queries[start : start + QUERY_ROWS]
         try:
             found.append(_nearest_part(part, gallery, coarse, block_rows))
         except _TooClose:
-            coarse = _Rounded(torch.from_numpy(gallery), 0.0)
+            coarse = _rounded(gallery, half=False)
             found.append(_nearest_part(part, gallery, coarse, block_rows))
     if not found:
         return np.zeros(0), np.zeros(0, np.int64)
@@ -87,14 +102,14 @@ def _check(queries: np.ndarray, gallery: np.ndarray, block_rows: int) -> None:
 
 @dataclass(frozen=True)
 class _Rounded:
-    """Rows in the fastest precision of this processor, and the norm of the most that a row lost."""
+    """Rows in half or single precision, and the norm of the most that a row lost."""
 
     rows: Tensor
     lost: float
 
 
-def _rounded(rows: np.ndarray) -> _Rounded:
-    if not multiplies_bf16():
+def _rounded(rows: np.ndarray, half: bool) -> _Rounded:
+    if not half:
         return _Rounded(torch.from_numpy(rows), 0.0)
     small, lost = torch.empty(rows.shape, dtype=torch.bfloat16), 0.0
     for start in range(0, len(rows), QUERY_ROWS):
@@ -121,7 +136,7 @@ def _nearest_part(
         _decide(queries, gallery, query[left].numpy(), row[left].numpy(), similarity, index)
 
     half = coarse.rows.dtype == torch.bfloat16
-    rounded = _rounded(queries) if half else _Rounded(torch.from_numpy(queries), 0.0)
+    rounded = _rounded(queries, half)
     floor = top
     for start in range(0, len(gallery), block_rows):
         scores = rounded.rows @ coarse.rows[start : start + block_rows].T

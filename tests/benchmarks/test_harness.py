@@ -53,7 +53,8 @@ def test_nothing_is_timed_where_results_differ(clock):
 
 def test_candidates_take_turns_and_ratios_are_those_of_the_turns(clock):
     row = harness.measure(case(targets={"peer": 3.0, "limit": 0.75}), 3)
-    assert clock == ["ours", "peer", "limit"] * 4
+    turns = ["ours", "peer", "limit"]
+    assert clock == turns * 2 + ["peer", "limit", "ours"] + ["limit", "ours", "peer"]
     assert (row.ours_seconds, row.limit_seconds, row.share_of_limit) == (2.0, 1.0, 0.5)
     assert row.peers == {"peer": {"seconds": 6.0, "ratio": 3.0, "spread": [1.5, 5.0], "target": 3.0}}
     assert row.equal == "all"

@@ -1,5 +1,6 @@
 """Every hot path at toy size: its candidates run, their results are equal, and a wrong result is found."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks import (
     train_reads,
 )
 from benchmarks.harness import Case, measure
+from models.identity import search
 
 
 def run(case: Case) -> str:
@@ -27,21 +29,23 @@ def run(case: Case) -> str:
     return row.equal
 
 
+@pytest.mark.parametrize("half", [True, False])
 @pytest.mark.parametrize("kind", leak_nn.KINDS)
-def test_leak_nn(kind):
-    assert "64 of 64 rows are the nearest" in run(leak_nn.case(64, 500, 32, kind))
+def test_leak_nn(kind, half):
+    assert "64 of 64 rows are the nearest" in run(leak_nn.case(64, 500, 32, kind, half))
 
 
 def test_leak_nn_finds_a_wrong_neighbour(monkeypatch):
-    case = leak_nn.case(64, 500, 32, "nobody twice")
+    case = leak_nn.case(64, 500, 32, "nobody twice", half=True)
     found = leak_nn.nearest
 
-    def wrong(*given, **options):
-        similarity, index = found(*given, **options)
-        return similarity, np.where(np.arange(len(index)) == 9, 0, index)
+    def wrong(queries, gallery, **options):
+        _, index = found(queries, gallery, **options)
+        index = np.where(np.arange(len(index)) == 9, (index + 1) % len(gallery), index)
+        return search.cosines(queries, gallery[index]), index
 
     monkeypatch.setattr(leak_nn, "nearest", wrong)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="1 of 64 rows are not the nearest"):
         case.check()
 
 
@@ -68,9 +72,18 @@ def test_lora_step_and_a_peer_that_sees_other_noise(monkeypatch, tmp_path: Path)
     case = lora_step.case(tmp_path / "a", 0.125, 64, 2, "fp32")
     assert "losses of 3 steps within" in run(case)
     draw = lora_step.step_generator
-    monkeypatch.setattr(lora_step, "step_generator", lambda seed, step: draw(seed + 1, step))
-    with pytest.raises(AssertionError):
-        lora_step.case(tmp_path / "b", 0.125, 64, 2, "fp32").check()
+    with monkeypatch.context() as patch:
+        patch.setattr(lora_step, "step_generator", lambda seed, step: draw(seed + 1, step))
+        with pytest.raises(AssertionError, match="losses are"):
+            lora_step.case(tmp_path / "b", 0.125, 64, 2, "fp32").check()
+    train_step = lora_step.train_step
+    monkeypatch.setattr(
+        lora_step,
+        "train_step",
+        lambda training, batch, rate, settings: train_step(training, batch, 2 * rate, settings),
+    )
+    with pytest.raises(AssertionError, match=r"LoRAs are|losses are"):
+        lora_step.case(tmp_path / "c", 0.125, 64, 2, "fp32").check()
 
 
 @pytest.mark.slow
@@ -98,27 +111,34 @@ def test_sample_batch_finds_that_the_stock_repeat_mixes_donors(monkeypatch):
 
 
 @pytest.mark.slow
-def test_deid_step_and_a_peer_with_another_loss(monkeypatch, tmp_path: Path):
+def test_deid_step_and_passwords_that_are_exchanged(monkeypatch, tmp_path: Path):
     case = deid_step.case(tmp_path, 4, 64, 8)
     assert "gradients within" in run(case)
-    turns = iter([1.0, 2.0])
-    monkeypatch.setattr(deid_step, "total", lambda parts: next(turns) * parts["rev"])
-    with pytest.raises(AssertionError):
+    made = deid_step.make_fakes
+    monkeypatch.setattr(
+        deid_step,
+        "make_fakes",
+        lambda model, vae, batch, right, wrong: made(model, vae, batch, wrong, right),
+    )
+    with pytest.raises(AssertionError, match=r"are .* apart"):  # right and wrong passwords exchanged
         case.check()
 
 
 @pytest.mark.e2e
 def test_orchestration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
     with orchestration.prefect_tasks(3) as tasks:
         found = run(orchestration.case(tmp_path, 100, 8, 64, tasks, 3))
+    assert dict(os.environ) == before  # the tests that this process runs next start servers too
     assert found == "all 13 shards hold what the work gives"
 
 
 @pytest.mark.real
 @pytest.mark.slow
 def test_embed(assets: Path, tmp_path: Path):
-    assert "embeddings of 2 aligned faces" in run(embed.case(assets, tmp_path, 2))
+    with embed.deepface_home(tmp_path):
+        assert "embeddings of 2 aligned faces" in run(embed.case(assets, tmp_path, 2))
 
 
 def test_phantoms_are_different_pictures():

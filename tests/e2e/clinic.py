@@ -22,7 +22,8 @@ from tasks import annotations, shards
 from tasks.label_studio.pull import pull
 from tasks.label_studio.push import push
 from tasks.params import Annotate, Annotations
-from tests.e2e.label_studio_world import ROOT, LabelStudioWorld, free_port
+from tests.e2e.label_studio_world import ROOT, LabelStudioWorld
+from tests.e2e.processes import free_port
 
 READERS = ("eye_1", "eye_2", "eye_3")
 ME = READERS[0]

@@ -2,10 +2,8 @@
 
 import hashlib
 import os
-import random
 import shutil
 import signal
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +20,11 @@ from tasks.label_studio import environment, processes, server
 from tasks.label_studio.access import Target
 from tasks.label_studio.client import ATTEMPTS
 from tasks.label_studio.places import Account, Accounts, Places
+from tests.e2e.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 READERS = ("reader_1", "reader_2", "reader_3")
 SENIOR = "senior"
-
-
-def free_port() -> int:
-    """Return a port that stays free while the server is down: none that outgoing connections get."""
-    for port in random.sample(range(20_000, 32_000), 100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise AssertionError("a hundred ports in use")
 
 
 @dataclass

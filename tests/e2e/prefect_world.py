@@ -1,10 +1,8 @@
 """A Prefect server, a worker, and a checkout with the real prefect.yaml and toy stages of the real names."""
 
-import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,17 +12,17 @@ import httpx
 import yaml
 
 from flows.synthesize import STAGES
-from tests.e2e.processes import free_port, running, wait_for
+from tests.e2e.processes import free_port, prefect_environment, running, until, wait_for
 
 ROOT = Path(__file__).parents[2]
-# Writes its process id, then works as long as the file `slow` says; deaf to SIGTERM where that says so.
+# Works as long as the file `slow` says, deaf to SIGTERM where that says so; writes its process id first.
 STAGE = """import os, pathlib, signal, sys, time
 name, root = sys.argv[1], pathlib.Path({root!r})
-with (root / "started").open("a") as log:
-    log.write(f"{{name}} {{os.getpid()}}\\n")
 told = (root / f"slow-{{name}}").read_text().split() if (root / f"slow-{{name}}").exists() else ["0"]
 if "deaf" in told:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with (root / "started").open("a") as log:  # last: a test acts on what it reads there
+    log.write(f"{{name}} {{os.getpid()}}\\n")
 time.sleep(float(told[0]))
 pathlib.Path(f"{{name}}.txt").write_text(name)
 """
@@ -36,15 +34,8 @@ class PrefectWorld:
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
-        self.environment = {
-            **os.environ,
-            "PREFECT_HOME": str(folder / "prefect"),
-            "PREFECT_API_URL": self.api,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-            "PYTHONPATH": str(ROOT),
-            "MEMA_WORKSPACE": str(folder / "workspaces"),
-        }
+        self.environment = prefect_environment(folder / "prefect", ROOT, self.port)
+        self.environment["MEMA_WORKSPACE"] = str(folder / "workspaces")
         self.project = folder / "project"
         self.project.mkdir()
         self._write_project()
@@ -76,19 +67,15 @@ class PrefectWorld:
 
     def start_run(self, deployment: str = "synthesize/phantom") -> str:
         """Start a deployment's run; return its id."""
-        found = httpx.get(f"{self.api}/deployments/name/{deployment}", timeout=30).json()
+        found = httpx.get(f"{self.api}/deployments/name/{deployment}", timeout=60).json()
         url = f"{self.api}/deployments/{found['id']}/create_flow_run"
-        return httpx.post(url, json={"state": {"type": "SCHEDULED"}}, timeout=30).json()["id"]
+        return httpx.post(url, json={"state": {"type": "SCHEDULED"}}, timeout=60).json()["id"]
 
     def flow_run(self, run_id: str) -> dict[str, Any]:
-        return httpx.get(f"{self.api}/flow_runs/{run_id}", timeout=30).json()
+        return httpx.get(f"{self.api}/flow_runs/{run_id}", timeout=30).raise_for_status().json()
 
-    def until(self, condition: Callable[[], Any], what: str, seconds: float = 150) -> Any:
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < deadline, f"{what}\n{self.log('worker')[-6000:]}"
-            time.sleep(0.1)
-        return found
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = 300) -> Any:
+        return until(condition, what, seconds, lambda: self.log("worker"))
 
     def finished(self, run_id: str) -> str:
         """Return the name of the state in which a run ended."""
@@ -130,7 +117,7 @@ def prefect_world(folder: Path) -> Iterator[PrefectWorld]:
             str(world.port),
         ]
         stack.enter_context(running(server, world.project, world.environment, folder / "server.log"))
-        wait_for(f"{world.api}/health", 120)
+        wait_for(f"{world.api}/health")
         world.run(sys.executable, "-m", "flows.deploy")
         worker = [sys.executable, "-m", "flows.worker", "gpu"]
         stack.enter_context(running(worker, world.project, world.environment, folder / "worker.log"))

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.processes import free_port
+import psutil
+
+from tests.e2e.processes import START_SECONDS, free_port, until
 
 HEAD = "127.0.0.2"
 
@@ -21,6 +22,12 @@ class Node:
 
     process: subprocess.Popen[bytes]
     address: str
+
+    def actors(self) -> list[psutil.Process]:
+        """Return the actors that work on this node, the oldest first."""
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        found = [process for process in below if "ray::Actor" in process.name() + " ".join(_words(process))]
+        return sorted(found, key=lambda process: process.create_time())
 
     def kill(self) -> None:
         """End the node and everything on it at once, as a machine without power does."""
@@ -35,6 +42,13 @@ class Node:
                 self.process.wait(20)
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _start(folder: Path, host: str, options: list[str], num_cpus: int, log: Path) -> subprocess.Popen[bytes]:
@@ -59,19 +73,19 @@ def cluster(folder: Path, others: int = 1, num_cpus: int = 1) -> Iterator[tuple[
             "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}/ray",
         ]  # fmt: skip
         nodes.append(Node(_start(folder, HEAD, head, num_cpus, folder / "head.log"), address))
-        _wait_for(folder / "head.log", "Ray runtime started", 60)
+        _wait_for(folder / "head.log")
         for number in range(others):
             host, log = f"127.0.0.{3 + number}", folder / f"node-{number}.log"
             nodes.append(Node(_start(folder, host, [f"--address={address}"], num_cpus, log), address))
-            _wait_for(log, "Ray runtime started", 60)
+            _wait_for(log)
         yield address, nodes
     finally:
         for node in reversed(nodes):
             node.stop()
 
 
-def _wait_for(log: Path, words: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while words not in log.read_text(errors="replace"):
-        assert time.monotonic() < deadline, log.read_text(errors="replace")[-2000:]
-        time.sleep(0.2)
+def _wait_for(log: Path) -> None:
+    def said() -> str:
+        return log.read_text(errors="replace")
+
+    until(lambda: "Ray runtime started" in said(), "the node starts", START_SECONDS, said)

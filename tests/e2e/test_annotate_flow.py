@@ -1,10 +1,8 @@
 """The flow annotate on a real worker: it pushes, lets go of the worker, and ends after the last submit."""
 
-import os
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,7 +19,7 @@ from models.annotation.manifest import read_manifest
 from models.conditions import DISEASES
 from tasks import schemas, shards
 from tests.e2e.label_studio_world import LabelStudioWorld, write_images
-from tests.e2e.processes import free_port, running, wait_for
+from tests.e2e.processes import free_port, prefect_environment, running, until, wait_for
 from tests.toy_sam import save_sam
 
 ROOT = Path(__file__).parents[2]
@@ -39,13 +37,7 @@ class Workplace:
         world.accounts_for(*READERS, SENIOR)
         self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
-        self.environment = {
-            **os.environ,
-            "PREFECT_HOME": str(folder / "prefect"),
-            "PREFECT_API_URL": self.api,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-            "PYTHONPATH": str(ROOT),
+        self.environment = prefect_environment(folder / "prefect", ROOT, self.port) | {
             "MEMA_PROFILE": "phantom",
             "MEMA_REPOSITORY": str(ROOT),
             "MEMA_COMMIT": "0" * 40,
@@ -97,7 +89,7 @@ class Workplace:
     def flow_run(self, flow: str) -> dict[str, Any]:
         """Return the newest run of a flow."""
         query = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC"}
-        runs = httpx.post(f"{self.api}/flow_runs/filter", json=query, timeout=10).json()
+        runs = httpx.post(f"{self.api}/flow_runs/filter", json=query, timeout=30).raise_for_status().json()
         return next((run for run in runs if run["state_name"] != "Scheduled"), {"state_name": "none"})
 
     def submit_all(self, name: str, disease: Callable[[str], str]) -> None:
@@ -121,20 +113,12 @@ def workplace(label_studio: LabelStudioWorld, tmp_path: Path) -> Iterator[Workpl
         place.start("server", *prefect, "server", "start", "--host", "127.0.0.1", "--port", str(place.port))
         sam_port = place.environment["MEMA_SAM_PORT"]
         place.start("sam", "tasks.label_studio.backend", "--port", sam_port)
-        wait_for(f"{place.api}/health", 90)
-        wait_for(f"http://127.0.0.1:{sam_port}/health", 90)
+        wait_for(f"{place.api}/health")
+        wait_for(f"http://127.0.0.1:{sam_port}/health")
         for pool in ("cpu", "gpu"):
             place.run(*prefect, "work-pool", "create", pool, "--type", "process")
         place.run(*prefect, "deploy", "--all")
         yield place
-
-
-def wait_until(condition: Callable[[], bool], what: str, place: Workplace, seconds: float = 150) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {seconds:.0f} s\n{place.log('worker')[-4000:]}")
-        time.sleep(1)
 
 
 def test_annotate_waits_without_the_worker_and_ends_after_the_last_submit(workplace: Workplace) -> None:
@@ -146,8 +130,11 @@ def test_annotate_waits_without_the_worker_and_ends_after_the_last_submit(workpl
     def state() -> str:
         return workplace.flow_run("annotate")["state_name"]
 
-    wait_until(lambda: state() == "Suspended", "the flow waits for the readers", workplace)
-    wait_until(lambda: not worker.children(recursive=True), "no process waits with it", workplace, 30)
+    def wait_until(condition: Callable[[], bool], what: str) -> None:
+        until(condition, what, 200, lambda: workplace.log("worker"))
+
+    wait_until(lambda: state() == "Suspended", "the flow waits for the readers")
+    wait_until(lambda: not worker.children(recursive=True), "no process waits with it")
 
     plan = dict(zip(workplace.image_ids, DISEASES, strict=False))
     contested = workplace.image_ids[0]
@@ -160,11 +147,11 @@ def test_annotate_waits_without_the_worker_and_ends_after_the_last_submit(workpl
     senior = exports / f"export-{SENIOR}.json"
     wait_until(
         lambda: state() == "Suspended" and SENIOR in (exports / "manifest.json").read_text(),
-        "the webhook wakes the flow, which pulls and asks the senior", workplace,
+        "the webhook wakes the flow, which pulls and asks the senior",
     )  # fmt: skip
     assert not senior.exists()
     workplace.submit_all(SENIOR, lambda image_id: "scc")
-    wait_until(lambda: state() == "Completed", "the flow ends after the last submit", workplace)
+    wait_until(lambda: state() == "Completed", "the flow ends after the last submit")
 
     votes = shards.read_table(workplace.folder / "data/annotations/votes.parquet").to_pylist()
     assert Counter(vote["reader"] for vote in votes) == dict.fromkeys(READERS, NUM_IMAGES) | {SENIOR: 1}

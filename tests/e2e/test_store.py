@@ -47,7 +47,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
     folder, port = tmp_path_factory.mktemp("s3"), free_port()
     server = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with running(server, folder, dict(os.environ), folder / "log.txt"):
-        wait_for(f"http://127.0.0.1:{port}/moto-api/", 60)
+        wait_for(f"http://127.0.0.1:{port}/moto-api/")
         httpx.put(f"http://127.0.0.1:{port}/mema").raise_for_status()
         with fault_proxy(port, share=0) as proxy:
             yield proxy

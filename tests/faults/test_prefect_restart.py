@@ -1,6 +1,5 @@
 """The Prefect server killed and started again in the middle of a flow run: one command, and every out is right."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import free_port, running, wait_for
+from tests.e2e.processes import free_port, prefect_environment, running, wait_for
 from tests.faults import chain
 from tests.faults.conftest import Tally
 from tests.faults.repro import Repro
@@ -36,24 +35,18 @@ def test_a_run_outlives_the_server_or_is_taken_up_by_the_same_command(tmp_path: 
     assert Repro(alone, ("dvc", "repro")).finish() == 0
     folder, port = chain.project(tmp_path / "project", seconds=4), free_port()
     address = f"http://127.0.0.1:{port}/api"
-    environment = os.environ | {
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_API_URL": address,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = prefect_environment(tmp_path / "prefect", ROOT, port)
     server, log = [*SERVER, str(port)], tmp_path / "server.log"
     flow = [sys.executable, "-c", FLOW]
     with ExitStack() as stack:
         first = stack.enter_context(running(server, folder, environment, log))
-        wait_for(f"{address}/health", 120)
+        wait_for(f"{address}/health")
         run = stack.enter_context(running(flow, folder, environment, tmp_path / "flow.log"))
         until_second_stage(folder, run)
         first.send_signal(signal.SIGKILL)
         first.wait()
         stack.enter_context(running(server, folder, environment, log))
-        wait_for(f"{address}/health", 120)
+        wait_for(f"{address}/health")
         code = run.wait(200)
         ran = chain.runs(folder)
         if code:  # the run gave up: the same command again

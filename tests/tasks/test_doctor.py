@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import pytest
 import yaml
 
 from tasks import doctor, doctor_services, params, remotes
+from tests.e2e.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,12 +63,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("params.yaml", "constraints-label-studio.txt"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     return tmp_path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def use_profile(checkout: Path, name: str) -> params.Params:

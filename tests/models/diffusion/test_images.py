@@ -15,9 +15,10 @@ def test_png_keeps_every_pixel_and_the_order_of_channels():
     np.testing.assert_array_equal(decode(encode_png(picture(0))), picture(0))
 
 
-def test_decode_refuses_what_is_no_picture():
+@pytest.mark.parametrize("data", [b"text called .png", b""])
+def test_decode_refuses_what_is_no_picture(data):
     with pytest.raises(ValueError, match="no readable picture"):
-        decode(b"text called .png")
+        decode(data)
 
 
 def test_writer_returns_what_was_queued_in_order_and_once():

@@ -20,10 +20,11 @@ def brute_force(queries: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, n
 
 
 def assert_equal_to_brute_force(queries: np.ndarray, gallery: np.ndarray, block_rows: int) -> None:
-    similarity, index = nearest(queries, gallery, block_rows=block_rows)
     expected, row = brute_force(queries, gallery)
-    assert np.array_equal(index, row)
-    assert np.array_equal(similarity, expected)
+    for half in (True, False):
+        similarity, index = nearest(queries, gallery, block_rows=block_rows, half=half)
+        assert np.array_equal(index, row)
+        assert np.array_equal(similarity, expected)
 
 
 @pytest.mark.parametrize("block_rows", [7, 64, 5000])
@@ -45,12 +46,13 @@ def test_near_duplicates_that_single_precision_confuses(block_rows):
     assert_equal_to_brute_force(queries, gallery, block_rows)
 
 
-def test_of_equal_rows_the_first_is_found():
+@pytest.mark.parametrize("half", [True, False])
+def test_of_equal_rows_the_first_is_found(half):
     rng = np.random.default_rng(2)
     row = unit(rng.normal(size=(1, 128)))
     others = unit(rng.normal(size=(30, 128)))
     gallery = np.concatenate([others, np.repeat(row, 40, axis=0), others])
-    similarity, index = nearest(row, gallery, block_rows=9)
+    similarity, index = nearest(row, gallery, block_rows=9, half=half)
     assert index.tolist() == [30]
     assert similarity[0] == pytest.approx(1, abs=1e-6)
 
@@ -104,10 +106,49 @@ def test_a_score_in_half_precision_is_off_by_no_more_than_the_margin_allows(dim,
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_both_precisions_find_the_same(monkeypatch, native):
+def test_half_precision_comes_first_where_the_processor_multiplies_it(monkeypatch, native):
+    seen, rounded = [], search._rounded
     monkeypatch.setattr(search, "multiplies_bf16", lambda: native)
-    rng = np.random.default_rng(5)
-    assert_equal_to_brute_force(unit(rng.normal(size=(70, 64))), unit(rng.normal(size=(900, 64))), 128)
+    monkeypatch.setattr(search, "_rounded", lambda rows, half: seen.append(half) or rounded(rows, half))
+    rows = unit(np.random.default_rng(5).normal(size=(90, 64)))
+    nearest(rows[:10], rows)
+    assert set(seen) == {native}
+
+
+def test_faces_all_alike_are_left_to_single_precision_after_the_first_queries(monkeypatch):
+    seen, rounded = [], search._rounded
+    monkeypatch.setattr(search, "_rounded", lambda rows, half: seen.append(half) or rounded(rows, half))
+    monkeypatch.setattr(search, "QUERY_ROWS", 8)
+    rng = np.random.default_rng(11)
+    middle = unit(rng.normal(size=(1, 64)))
+    gallery, queries = (unit(middle + 1e-3 * rng.normal(size=(n, 64))) for n in (400, 20))
+    _, index = nearest(queries, gallery, block_rows=128, half=True)
+    assert np.array_equal(index, brute_force(queries, gallery)[1])
+    assert seen == [True, True, False, False, False, False]  # gallery, queries; gallery, queries three times
+
+
+def test_more_equal_rows_than_wait_for_double_precision(monkeypatch):
+    monkeypatch.setattr(search, "MAX_PENDING", 16)
+    row = unit(np.random.default_rng(12).normal(size=(1, 32)))
+    for half in (True, False):
+        _, index = nearest(np.repeat(row, 3, axis=0), np.repeat(row, 90, axis=0), block_rows=1, half=half)
+        assert index.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_refused(value):
+    rows = unit(np.random.default_rng(13).normal(size=(5, 16)))
+    rows[3, 2] = value
+    with pytest.raises(ValueError, match="gallery: rows of norm"):
+        nearest(rows[:2], rows)
+
+
+def test_a_machine_that_rounds_single_precision_is_refused(monkeypatch):
+    rows = unit(np.random.default_rng(14).normal(size=(5, 16)))
+    half = lambda a, b: torch.mm(a.bfloat16(), b.bfloat16()).float()  # noqa: E731
+    monkeypatch.setattr(torch.Tensor, "__matmul__", half)
+    with pytest.raises(ValueError, match="unset ONEDNN_DEFAULT_FPMATH_MODE"):
+        nearest(rows, rows)
 
 
 def test_of_equal_rows_the_first_is_found_whatever_is_decided_first(monkeypatch):
@@ -151,7 +192,7 @@ def test_few_rows_are_compared_in_double_however_close_all_faces_lie(monkeypatch
         for n in (100, 3000)
     )
     assert_equal_to_brute_force(queries, gallery, 512)
-    assert sum(compared) < 20 * len(queries)
+    assert sum(compared) < 40 * len(queries)  # of both precisions together
 
 
 def test_other_types_and_views_are_taken_and_the_norm_is_told():

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,13 +14,8 @@ import pytest
 
 from models.segmentation.masks import mask_sha256
 from tests.click_world import IDS, Site, body, build_site, logged, masks, region
+from tests.e2e.processes import free_port
 from tests.toy_sam import save_sam
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
