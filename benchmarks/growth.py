@@ -20,7 +20,7 @@ import typer
 from benchmarks import harness
 from benchmarks.leak_nn import BLOCK_ROWS, KINDS, embeddings
 from models.identity.search import nearest
-from tasks import durable, process, sample, shards
+from tasks import durable, memory, process, sample, shards
 from tasks.params import load
 
 FACTORS = (1, 4, 16)
@@ -85,6 +85,7 @@ def measure(
     out: Annotated[Path, typer.Option(help="JSON to write")],
 ) -> None:
     """Write the seconds and gigabytes of one size."""
+    memory.keep_freed()
     durable.write_json(out, {"search": search, "sampling": sampling}[path](factor))
 
 

@@ -20,7 +20,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from tasks import engine
+from tasks import engine, memory
 from tasks.engine import IN_FLIGHT, Load, Part
 
 PROBE_SECONDS = 5
@@ -49,6 +49,7 @@ class Actor:
     """A process on some node that loads a work once and holds it until it is given another."""
 
     def __init__(self) -> None:
+        memory.keep_freed()
         self._key, self._work = "", None
 
     def ready(self) -> None:

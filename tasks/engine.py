@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks import logs, parent
+from tasks import logs, memory, parent
 
 ATTEMPTS = 4  # that a part gets when the workers that hold it die
 IN_FLIGHT = 2  # parts a worker has at once: one to work on, one that waits for it
@@ -127,6 +127,7 @@ _held: Any = None
 def _hold(load: Load, workers: int, driver: int) -> None:
     global _held
     parent.end_with(driver)
+    memory.keep_freed()
     logs.configure()
     _held = load()
     if torch := sys.modules.get("torch"):

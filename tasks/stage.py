@@ -8,7 +8,7 @@ from types import ModuleType
 
 import typer
 
-from tasks import durable, logs
+from tasks import durable, logs, memory
 from tasks.store import SCRATCH
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -19,6 +19,7 @@ def start(main: Callable[..., None], *, processes: bool = False) -> None:
 
     A launcher may start several `processes` of the stages that train together; of others one alone.
     """
+    memory.keep_freed()
     try:
         logs.configure()
     except ValueError as error:
