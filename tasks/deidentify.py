@@ -16,6 +16,7 @@ from models.deid import baselines
 from models.deid.baselines import Method, checked, load_method
 from models.diffusion.generator import generator_folder
 from models.diffusion.images import PngWriter, decode
+from models.threads import AT_ONCE, side_by_side
 from tasks import durable, shards, stage
 from tasks.benchmark_params import Deidentify, MethodSpec
 from tasks.donors import WEIGHTS, GeneratorFiles
@@ -23,7 +24,9 @@ from tasks.params import load
 
 STAGE = "deidentify"
 MODELS = Path(next(iter(models.deid.__path__))).parent
-CODE = (MODELS / "deid" / "baselines.py", MODELS / "diffusion" / "images.py", Path(__file__))
+CODE = (
+    MODELS / "deid" / "baselines.py", MODELS / "diffusion" / "images.py", MODELS / "threads.py", Path(__file__)
+)  # fmt: skip
 INPAINTING_CODE = (MODELS / "deid" / "inpainting.py", MODELS / "diffusion", MODELS / "conditions.py")
 MEDSEM_CODE = tuple(MODELS / "deid" / f"{name}.py" for name in ("medsem", "deidentifier", "networks"))
 SIMPLE = {
@@ -131,30 +134,31 @@ class Applying:
 
     def load(self) -> "Applier":
         """Load the method."""
-        return Applier(self.loader.load(self.spec), self.name, self.section)
+        at_once = 1 if "." in self.spec.use else AT_ONCE  # another's method may not bear threads
+        return Applier(self.loader.load(self.spec), self.name, self.section, at_once)
 
 
 class Applier:
     """Applies one method to parts of the validation images."""
 
-    def __init__(self, method: Method, name: str, section: Deidentify) -> None:
-        self._method, self._name, self._section = method, name, section
+    def __init__(self, method: Method, name: str, section: Deidentify, at_once: int = 1) -> None:
+        self._method, self._name, self._section, self._at_once = method, name, section, at_once
 
     def __call__(self, part: pa.Table) -> pa.Table:
         """Return the part as DEIDENTIFIED."""
         made: dict[str, list[bytes | None]] = {"image": [], "recovered": [], "wrong": []}
         size = self._section.batch_size
+        batches = [part.slice(start, size) for start in range(0, part.num_rows, size)]
         with PngWriter() as writer:
-            for start in range(0, part.num_rows, size):
-                for column, images in self._batch(self._method, part.slice(start, size)).items():
+            for batch, found in zip(batches, side_by_side(self._batch, batches, self._at_once), strict=True):
+                for column, images in found.items():
                     if images is not None:
                         writer.write(images)
-                    rows = min(size, part.num_rows - start)
-                    made[column] += [*writer.collect()] if images is not None else [None] * rows
+                    made[column] += [*writer.collect()] if images is not None else [None] * batch.num_rows
         return pa.table({"image_id": part["image_id"]} | made, schema=DEIDENTIFIED)
 
-    def _batch(self, method: Method, part: pa.Table) -> dict[str, np.ndarray | None]:
-        ids, section = part["image_id"].to_pylist(), self._section
+    def _batch(self, part: pa.Table) -> dict[str, np.ndarray | None]:
+        ids, section, method = part["image_id"].to_pylist(), self._section, self._method
         images = np.stack([decode(data) for data in part["image"].to_pylist()])
         right = passwords(ids, section.password_dim, section.seed)
         told = (part["disease"].to_pylist(),) if told_disease(method) else ()

@@ -16,6 +16,7 @@ from models.diffusion.generator import (
     load_generator,
 )
 from models.diffusion.images import decode
+from models.threads import side_by_side
 from tasks import shards
 from tasks.params import Generator
 
@@ -66,7 +67,8 @@ class Embedding:
         loaded = self.generator.load()
 
         def embed(part: pa.Table) -> pa.Table:
-            vectors = [embed_donor(loaded, decode(data)).numpy() for data in part["image"].to_pylist()]
+            faces = part["image"].to_pylist()
+            vectors = list(side_by_side(lambda data: embed_donor(loaded, decode(data)).numpy(), faces))
             return pa.table({"image_id": part["image_id"], "embedding": vectors}, schema=EMBEDDED)
 
         return embed

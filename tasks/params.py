@@ -279,6 +279,18 @@ class Params(Section):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _faces_have_one_size(self) -> Self:
+        """What is trained on patients' faces draws MeMa's; a stage days later would refuse another size."""
+        size = self.ingest_patients.image_size_px
+        for section, other in (("ingest_public", self.ingest_public), ("train_deid", self.train_deid)):
+            if other.image_size_px != size:
+                raise ValueError(
+                    f"{section}.image_size_px: {other.image_size_px}, but ingest_patients.image_size_px is {size}; "
+                    "set them alike"
+                )
+        return self
+
 
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check params.yaml; raises ValueError that names each dotted field and its bound."""

@@ -18,6 +18,7 @@ from models.identity.leakage import wilson_interval
 from models.segmentation.first_mask import first_mask
 from models.segmentation.masks import encode_mask
 from models.segmentation.sam import Sam, load_sam
+from models.threads import side_by_side
 from tasks import durable, schemas, shards, stage
 from tasks.donors import WEIGHTS, Donors, GeneratorFiles, generator_files
 from tasks.params import Params, load
@@ -64,10 +65,9 @@ class Prelabeller:
     def __call__(self, part: pa.Table) -> pa.Table:
         """Return the part as SHARD."""
         images = [decode(data) for data in part["image"].to_pylist()]
-        starts = range(0, len(images), self._work.batch_size)
-        embeddings = torch.cat(
-            [self._sam.embed(images[start : start + self._work.batch_size]) for start in starts]
-        )
+        size = self._work.batch_size
+        batches = [images[start : start + size] for start in range(0, len(images), size)]
+        embeddings = torch.cat([*side_by_side(self._sam.embed, batches)])
         masks = self._first_masks(part, images, embeddings)
         return pa.table(
             {
@@ -89,19 +89,25 @@ class Prelabeller:
             i for i, name in enumerate(part["disease"].to_pylist()) if name in self._work.lesion_diseases
         ]
         masks: list[tuple[np.ndarray, float] | None] = [None] * len(images)
-        for i, healthy in zip(lesions, self._healthy(part.take(pa.array(lesions, pa.int64()))), strict=True):
-            masks[i] = first_mask(self._sam, embeddings[i], images[i], healthy)
+        healthy = self._healthy(part.take(pa.array(lesions, pa.int64())))
+
+        def found(case: tuple[int, np.ndarray]) -> tuple[np.ndarray, float] | None:
+            return first_mask(self._sam, embeddings[case[0]], images[case[0]], case[1])
+
+        cases = list(zip(lesions, healthy, strict=True))
+        for i, mask in zip(lesions, side_by_side(found, cases), strict=True):
+            masks[i] = mask
         return masks
 
     def _healthy(self, part: pa.Table) -> list[np.ndarray]:
         """Sample plan rows once more as normal, with their own donor, weight and seed: uint8 [h, w, 3] each."""
         rows, settings = rows_of(part, [prompt("normal")] * part.num_rows), self._work.settings
         batches = [rows[i : i + settings.batch_size] for i in range(0, len(rows), settings.batch_size)]
-        return [
-            image
-            for batch in batches
-            for image in sample_rows(self._work.generator.load(), batch, settings).numpy()
-        ]
+        if not batches:
+            return []
+        generator = self._work.generator.load()
+        made = side_by_side(lambda batch: sample_rows(generator, batch, settings).numpy(), batches)
+        return [image for images in made for image in images]
 
 
 def subset(rows: pa.Table, made: pa.Table) -> pa.Table:

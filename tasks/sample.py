@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
 import torch
 import typer
+from jaxtyping import UInt8
 
 import models.diffusion
 from models.diffusion.generator import LoadedGenerator, file_sha256, files_sha256
 from models.diffusion.images import PngWriter
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
+from models.threads import side_by_side
 from tasks import donors as donors_module
 from tasks import durable, schemas, shards, stage
 from tasks.donors import Donors, GeneratorFiles, generator_files
@@ -21,8 +24,8 @@ from tasks.params import Generator, Sample, load
 STAGE = "sample"
 MODELS = Path(next(iter(models.diffusion.__path__))).parent
 CODE = (
-    MODELS / "diffusion", MODELS / "conditions.py", Path(schemas.__file__), Path(donors_module.__file__),
-    Path(__file__),
+    MODELS / "diffusion", MODELS / "conditions.py", MODELS / "threads.py", Path(schemas.__file__),
+    Path(donors_module.__file__), Path(__file__),
 )  # fmt: skip
 log = logging.getLogger(__name__)
 
@@ -53,8 +56,8 @@ class Sampler:
         rows, ids = rows_of(part, part["prompt"].to_pylist()), []
         size = self._settings.batch_size
         with PngWriter() as writer:
-            for start in range(0, len(rows), size):
-                images = sample_rows(self._generator, rows[start : start + size], self._settings).numpy()
+            batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+            for images in side_by_side(self._images, batches):
                 writer.write(images)
                 ids += [schemas.image_id(image) for image in images]
             encoded = writer.collect()
@@ -62,6 +65,9 @@ class Sampler:
         made |= {name: [digest] * len(rows) for name, digest in self._lineage.items()}
         columns = {name: part[name] for name in part.column_names} | made
         return pa.table({name: columns[name] for name in schemas.SAMPLE.names}, schema=schemas.SAMPLE)
+
+    def _images(self, batch: list[Row]) -> UInt8[np.ndarray, "b h w 3"]:
+        return sample_rows(self._generator, batch, self._settings).numpy()
 
 
 def rows_of(part: pa.Table, prompts: list[str]) -> list[Row]:

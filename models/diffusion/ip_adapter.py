@@ -6,6 +6,8 @@ attention(Q, K, V) + weight * attention(Q, K_ip, V_ip), and since it is linear i
 once per condition, at no cost per step.
 """
 
+from threading import get_ident
+
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import ImageProjection
@@ -15,23 +17,25 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class InjectedAttnProcessor(nn.Module):
-    """Cross-attention to the text plus, where a condition is set, to each row's own image tokens."""
+    """Cross-attention to the text plus, where a condition is set, to each row's own image tokens.
+
+    A condition is the thread's that set it, so that threads may share one UNet.
+    """
 
     def __init__(self, hidden_size: int, cross_attention_dim: int):
         super().__init__()
         self.to_k_ip = nn.Linear(cross_attention_dim, hidden_size, bias=False)
         self.to_v_ip = nn.Linear(cross_attention_dim, hidden_size, bias=False)
-        self.key: Tensor | None = None
-        self.value: Tensor | None = None
+        self._conditions: dict[int, tuple[Tensor, Tensor]] = {}  # K_ip and weight * V_ip by thread
 
     def condition(self, tokens: Float[Tensor, "b n d"], weights: Float[Tensor, " b"]) -> None:
         """Keep K_ip and weight * V_ip of every row until the next condition."""
-        self.key = self.to_k_ip(tokens)
-        self.value = self.to_v_ip(tokens) * weights.to(tokens.dtype)[:, None, None]
+        value = self.to_v_ip(tokens) * weights.to(tokens.dtype)[:, None, None]
+        self._conditions[get_ident()] = (self.to_k_ip(tokens), value)
 
     def clear(self) -> None:
         """Forget the condition: plain cross-attention to the text."""
-        self.key = self.value = None
+        self._conditions.pop(get_ident(), None)
 
     def forward(
         self,
@@ -46,13 +50,13 @@ class InjectedAttnProcessor(nn.Module):
         text = encoder_hidden_states if encoder_hidden_states is not None else hidden_states
         key, value = _heads(attn.to_k(text), attn.heads), _heads(attn.to_v(text), attn.heads)
         output = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
-        if self.key is not None and self.value is not None:
-            if len(self.key) != len(hidden_states):
+        if condition := self._conditions.get(get_ident()):
+            if len(condition[0]) != len(hidden_states):
                 raise ValueError(
-                    f"condition: {len(self.key)} rows for a batch of {len(hidden_states)}; "
+                    f"condition: {len(condition[0])} rows for a batch of {len(hidden_states)}; "
                     "set one donor and one weight per row, guidance rows included"
                 )
-            key, value = _heads(self.key, attn.heads), _heads(self.value, attn.heads)
+            key, value = (_heads(part, attn.heads) for part in condition)
             output = output + scaled_dot_product_attention(query, key.to(query.dtype), value.to(query.dtype))
         output = output.transpose(1, 2).flatten(2).to(query.dtype)
         return attn.to_out[1](attn.to_out[0](output))

@@ -136,6 +136,12 @@ def test_a_recogniser_outside_the_followed_folder_is_refused(tmp_path: Path) -> 
         load(path)
 
 
+@pytest.mark.parametrize("section", ["ingest_public", "train_deid"])
+def test_faces_of_another_size_are_refused_before_anything_runs(tmp_path: Path, section: str) -> None:
+    with pytest.raises(ValueError, match=rf"{section}\.image_size_px: 192, .* set them alike"):
+        load(changed(tmp_path, section, image_size_px=192))
+
+
 def test_a_missing_file_says_what_to_copy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"copy one of profiles/\*\.yaml"):
         load(tmp_path / "params.yaml")

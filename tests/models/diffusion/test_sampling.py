@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +101,16 @@ def test_a_batch_equals_the_rows_alone(generator: LoadedGenerator, rows: list[Ro
     together = sample_latents(generator, rows, SETTINGS)
     for row, latents in zip(rows, together, strict=True):
         assert relative_error(sample_latents(generator, [row], SETTINGS)[0], latents) < 1e-5
+
+
+def test_threads_that_share_a_generator_keep_their_donors(generator: LoadedGenerator, rows: list[Row]):
+    strong = [row if row.embedding is None else replace(row, injection_weight=0.9) for row in rows]
+    batches = [rows, rows[::-1], strong] * 2
+    alone = [sample_rows(generator, batch, SETTINGS) for batch in batches]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda batch: sample_rows(generator, batch, SETTINGS), batches))
+    assert not torch.equal(alone[0], alone[2])
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
 def test_every_condition_moves_its_row_and_no_other(generator: LoadedGenerator, rows: list[Row]):
