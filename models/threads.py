@@ -19,7 +19,7 @@ def side_by_side(
 
     How many threads share a product decides in which order its sums are taken. On one thread a batch's last digits,
     and so a stage's bytes, depend neither on the machine's cores nor on how many workers share them. `work` is called
-    from several threads, but not on a GPU, nor where it allows one batch `at_once`.
+    from several threads, but not on a GPU, nor where it allows one batch `at_once`. Few batches leave cores idle.
     """
     if torch.cuda.is_available():
         yield from map(work, batches)
@@ -36,4 +36,4 @@ def side_by_side(
         finally:
             pool.shutdown(cancel_futures=True)
     finally:
-        torch.set_num_threads(before)  # MKL's number is the process's, not the thread's
+        torch.set_num_threads(before)  # threads that begin later take the number that was set last

@@ -85,12 +85,13 @@ def sample_latents(
     elif any(row.embedding is not None for row in rows):
         raise ValueError("rows: a donor, but no IP-Adapter; set generator.ip_adapter")
     latents = initial_latents(rows, generator.latent_shape).to(generator.unet.device)
-    latents = denoise(
-        generator.unet, generator.scheduler_config, latents, prompt_embeds, negative_embeds, settings
-    )
-    if generator.injection is not None:
-        generator.injection.clear()
-    return latents
+    try:
+        return denoise(
+            generator.unet, generator.scheduler_config, latents, prompt_embeds, negative_embeds, settings
+        )
+    finally:
+        if generator.injection is not None:
+            generator.injection.clear()
 
 
 def _condition(generator: LoadedGenerator, rows: Sequence[Row], guided: bool) -> None:

@@ -26,8 +26,8 @@ class Node:
     def actors(self) -> list[psutil.Process]:
         """Return the actors that work on this node, the oldest first."""
         below = psutil.Process(self.process.pid).children(recursive=True)
-        found = [process for process in below if "ray::Actor" in process.name() + " ".join(_words(process))]
-        return sorted(found, key=lambda process: process.create_time())
+        found = [process for process in below if "ray::Actor" in _words(process)]
+        return sorted(found, key=lambda process: process.pid)
 
     def kill(self) -> None:
         """End the node and everything on it at once, as a machine without power does."""
@@ -44,11 +44,11 @@ class Node:
             os.killpg(self.process.pid, signal.SIGKILL)
 
 
-def _words(process: psutil.Process) -> list[str]:
+def _words(process: psutil.Process) -> str:
     try:
-        return process.cmdline()
+        return " ".join([process.name(), *process.cmdline()])
     except psutil.NoSuchProcess:
-        return []
+        return ""
 
 
 def _start(folder: Path, host: str, options: list[str], num_cpus: int, log: Path) -> subprocess.Popen[bytes]:

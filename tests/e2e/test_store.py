@@ -23,7 +23,7 @@ __all__ = ["tally"]
 pytest.importorskip("moto", reason="the tests' S3 server is not installed")
 ROWS = pa.table({"value": list(range(24))})
 SETTINGS = {"shard_rows": 4, "stage": "toy", "fingerprint": "f", "desc": "toy"}
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Batches on several threads: what comes back is what one thread gives, in order."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -10,28 +9,21 @@ from torch import Tensor, nn
 from models.threads import side_by_side
 
 
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-def test_no_bit_depends_on_the_number_of_threads():
+def test_no_bit_depends_on_the_number_of_threads(use_threads):
     generator = torch.Generator().manual_seed(0)
     batches = [torch.randn(8, 96, 24, 24, generator=generator) for _ in range(5)]
     conv = nn.Conv2d(96, 64, 1, bias=False).requires_grad_(False)  # whose sums oneDNN shares among threads
     found: list[list[Tensor]] = []
     for num in (1, 2, 4):
-        torch.set_num_threads(num)
+        use_threads(num)
         found.append(list(side_by_side(conv, batches)))
         assert torch.get_num_threads() == num
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
-def test_results_come_in_order_from_as_many_threads_as_there_are():
-    torch.set_num_threads(2)
+def test_results_come_in_order_from_as_many_threads_as_there_are(use_threads):
+    use_threads(2)
     both, seen = threading.Barrier(2, timeout=60), set()
 
     def work(number: int) -> int:
@@ -45,20 +37,17 @@ def test_results_come_in_order_from_as_many_threads_as_there_are():
     assert threading.get_ident() not in seen
 
 
-def test_one_at_once_where_told():
-    torch.set_num_threads(4)
-    busy = threading.Lock()
+def test_one_at_once_where_told(use_threads):
+    use_threads(4)
 
-    def work(number: int) -> int:
-        assert busy.acquire(blocking=False)
-        busy.release()
-        return number
+    def work(_: int) -> tuple[int, int]:
+        return threading.get_ident(), torch.get_num_threads()
 
-    assert list(side_by_side(work, range(20), at_once=1)) == list(range(20))
+    assert set(side_by_side(work, range(20), at_once=1)) == {(threading.get_ident(), 1)}
 
 
-def test_an_error_comes_out_and_the_threads_are_as_before():
-    torch.set_num_threads(2)
+def test_an_error_comes_out_and_the_threads_are_as_before(use_threads):
+    use_threads(2)
 
     def work(number: int) -> int:
         if number == 1:

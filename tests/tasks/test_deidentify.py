@@ -125,6 +125,18 @@ def test_passwords_are_standard_normal_and_a_function_of_id_and_seed():
         assert np.abs(np.corrcoef(right.ravel(), other.ravel())[0, 1]) < 0.05
 
 
+def test_no_byte_depends_on_the_number_of_threads(world, made, tmp_path, monkeypatch, use_threads):
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for num in (1, 3):
+        use_threads(num)
+        run(world, section(batch_size=2))
+        found.append({path: path.read_bytes() for path in OUT.rglob("*.*")})
+        shards.shutil.rmtree(OUT)
+        shards.shutil.rmtree(".scratch")
+    assert found[0] == found[1]
+
+
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(world, made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = section(methods={name: METHODS[name] for name in ("blur", "mine")})

@@ -119,7 +119,19 @@ def test_who_is_chosen_for_an_outline_does_not_depend_on_the_disease(params):
     assert made().num_rows == sum(after["outline"].to_pylist())
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(params, monkeypatch):
+def test_no_byte_depends_on_the_number_of_threads(params, use_threads):
+    found = []
+    for num in (1, 3):
+        use_threads(num)
+        prelabel.run(*PATHS, params)
+        found.append([path.read_bytes() for path in sorted([*Path("embeddings").iterdir(), PATHS[4]])])
+        shards.shutil.rmtree("embeddings")
+        shards.shutil.rmtree(".scratch")
+    assert found[0] == found[1]
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(params, monkeypatch, use_threads):
+    use_threads(1)
     prelabel.run(*PATHS, params)
     whole = {path.name: path.read_bytes() for path in Path("embeddings").iterdir()}
     shards.shutil.rmtree("embeddings")

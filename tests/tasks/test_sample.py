@@ -1,6 +1,7 @@
 """Step 2 as a stage: every image is its row's own, whatever its neighbours, its shard and the kills."""
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,17 @@ def test_equal_rows_give_equal_pixels_whatever_the_shards_and_neighbours(saved, 
     order = [5, 0, 7, 3, 1, 6, 2, 4]
     again = execute(saved, plan.take(order), shard_rows=shard_rows)["image_id"].to_pylist()
     assert again == [expected[i] for i in order]
+
+
+def test_no_byte_depends_on_the_number_of_threads(saved, use_threads):
+    found = []
+    for num in (1, 3):
+        use_threads(num)
+        execute(saved, plan_of(12), batch_size=2, shard_rows=6)
+        found.append([path.read_bytes() for path in sorted(Path("samples").iterdir())])
+        shutil.rmtree("samples")
+        shutil.rmtree(".scratch")
+    assert found[0] == found[1]
 
 
 def test_a_killed_run_keeps_its_shards_and_the_embeddings_of_donors(saved, monkeypatch, caplog):
