@@ -21,6 +21,7 @@ from models.conditions import DISEASES, SEVERITIES, prompt
 from models.diffusion.generator import LoadedGenerator
 from models.diffusion.latents import factors, from_unet
 from models.diffusion.sampling import Row, SamplingSettings, sample_latents, sample_rows
+from models.threads import side_by_side
 
 GUIDANCE = 3.0
 MAX_OPERATIONS = 1100  # of a forward of the UNet
@@ -89,7 +90,8 @@ def case(width: float, size_px: int, num: int, batch_size: int, steps: int, prec
     few = rows[:: max(1, num // 4)]
 
     def ours() -> np.ndarray:
-        return np.concatenate([sample_rows(generator, batch, settings).numpy() for batch in batches])
+        made = side_by_side(lambda batch: sample_rows(generator, batch, settings).numpy(), batches)
+        return np.concatenate(list(made))
 
     def loop(chosen: list[Row]) -> np.ndarray:
         return np.concatenate([stock(pipeline, generator, [row], steps) for row in chosen])

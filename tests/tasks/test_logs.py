@@ -162,7 +162,9 @@ def hospital(folder: Path) -> list[str]:
 def test_no_line_of_the_ingest_names_a_patient_or_a_file(tmp_path: Path, form: str) -> None:
     names = hospital(tmp_path)
     params = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
-    params["ingest_patients"] |= {"image_size_px": 64, "min_size_px": 32, "shard_rows": 2}
+    params["ingest_patients"] |= {"min_size_px": 32, "shard_rows": 2}
+    for section in ("ingest_patients", "ingest_public", "train_deid"):
+        params[section]["image_size_px"] = 64
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     words = ["--source", "raw", "--faces", "faces", "--quarantine", "q.parquet", "--metrics", "m.json"]
     command = [sys.executable, "-X", "dev", "-m", "tasks.ingest_patients", *words]

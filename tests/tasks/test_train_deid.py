@@ -122,13 +122,21 @@ def test_curves_are_written_where_a_person_can_look(world: World) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"image_size_px": 128}, r"image_size_px: 128, but .* holds an image of 96 x 96 px; set it to 96"),
         ({"learning_rate": 1e30}, r"train_deid.learning_rate: losses .*; lower it"),
     ],
 )
 def test_bad_values_are_named(world: World, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         run(parameters(world, **changes))
+
+
+def test_faces_of_another_size_than_memas_are_refused(world: World) -> None:
+    params = parameters(world)
+    larger = params.train_deid.model_copy(update={"image_size_px": 128})
+    with pytest.raises(
+        ValueError, match=r"image_size_px: 128, but .* holds an image of 96 x 96 px; set it to 96"
+    ):
+        run(params.model_copy(update={"train_deid": larger}))
 
 
 def test_an_autoencoder_of_another_stride_is_refused(world: World) -> None:
