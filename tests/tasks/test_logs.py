@@ -45,6 +45,7 @@ def main(how: str) -> None:
 logs.EVERY_SECONDS = float(os.environ.get("EVERY", "10"))
 stage.start(main)
 """
+NUMBER = "7704182"  # no time of day and no count has these digits
 HEADER = "patient_id,visit_date,eye,diagnosis,age,sex,consent,file"
 
 
@@ -144,7 +145,7 @@ def hospital(folder: Path) -> list[str]:
     for k, name in enumerate(people):
         image = Image.fromarray(render(sample_phantom(RNG), sample_shot(RNG)).image).resize((128, 128))
         image.save(photos / f"{name}.png")
-        rows.append(f"MRN-77{k}-{name},2020-01-02,right,ptosis,4{k},F,yes,photos/{name}.png")
+        rows.append(f"MRN-{NUMBER}{k}-{name},2020-01-02,right,ptosis,4{k},F,yes,photos/{name}.png")
     (photos / "Vogl_Franz.png").write_bytes(b"no picture")
     Image.fromarray(render(sample_phantom(RNG), sample_shot(RNG)).image).resize((9, 9)).save(
         photos / "Lang_Rosa.png"
@@ -152,10 +153,10 @@ def hospital(folder: Path) -> list[str]:
     (photos / "Unbekannt_Theo.png").write_bytes((photos / "Huber_Anna.png").read_bytes())
     rows[4] = rows[4].replace("yes", "no")
     rows[5] = rows[5].replace("photos/Zeidler_Ida", "photos/../../Zeidler_Ida")
-    rows.append("MRN-779-Nirgends_Max,2020-01-02,left,grumbling,41,M,yes,photos/Nirgends_Max.png")
+    rows.append(f"MRN-{NUMBER}9-Nirgends_Max,2020-01-02,left,grumbling,41,M,yes,photos/Nirgends_Max.png")
     (folder / "raw/records.csv").write_text("\n".join([HEADER, *rows]) + "\n")
     parts = {word for name in [*people, "Unbekannt_Theo", "Nirgends_Max"] for word in name.split("_")}
-    return sorted(parts | {"MRN", "77"})
+    return sorted(parts | {"MRN", NUMBER})
 
 
 @pytest.mark.parametrize("form", logs.FORMATS)
