@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks import harness
 from benchmarks.harness import Case
+from models.augmentation import to_signal
 from models.deid import losses
 from models.deid.chance import Chance, draw_chance
 from models.deid.discriminator import PatchDiscriminator
@@ -107,7 +108,7 @@ class Step:
     def originals(self) -> Tensor:
         """Return X."""
         images = torch.from_numpy(self.features.images[self.chance.rows.numpy()])
-        return (images.permute(0, 3, 1, 2).float() / 127.5 - 1).to(self.keys[0].device)
+        return to_signal(images, images.shape[1]).to(self.keys[0].device)
 
     def gradients(self, found: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Return the paper's weighted sum and its gradients in every weight that it reaches."""

@@ -28,7 +28,7 @@ from models.checkpoint import step_generator
 from models.conditions import DISEASES, all_prompts, prompt
 from models.diffusion.codec import to_signal
 from models.diffusion.generator import prompt_table
-from models.diffusion.latents import LatentMoments, cache_moments, to_unet
+from models.diffusion.latents import LatentMoments, cache_moments, factors, to_unet
 from models.diffusion.lora import LoraSettings, Training, add_lora, draw_batch, draw_rows, train_step
 
 NUM_PHOTOS = 32
@@ -128,6 +128,27 @@ def captions_of(num: int) -> Tensor:
     return torch.tensor([all_prompts().index(prompt(DISEASES[i % len(DISEASES)])) for i in range(num)])
 
 
+def encoders(
+    networks: StableDiffusion, photos: np.ndarray, dtype: torch.dtype
+) -> tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Return what encodes photos and prompts by their rows, as the script does: it casts what it freezes."""
+    device, scaling = networks.unet.device, factors(networks.vae)
+    vae, text_encoder = (deepcopy(part).to(dtype) for part in (networks.vae, networks.text_encoder))
+    pixels, prompts = to_signal(torch.from_numpy(photos)), list(all_prompts())
+    ids = networks.pipeline.tokenizer(prompts, padding="max_length", return_tensors="pt").input_ids
+
+    @torch.no_grad()
+    def encode_image(rows: Tensor, posterior: Tensor) -> Tensor:
+        found = vae.encode(pixels[rows].to(device, dtype)).latent_dist
+        return to_unet(found.mean + found.std * posterior.to(device, dtype), *scaling)
+
+    @torch.no_grad()
+    def encode_text(rows: Tensor) -> Tensor:
+        return text_encoder(ids[rows].to(device), return_dict=False)[0]
+
+    return encode_image, encode_text
+
+
 def case(folder: Path, width: float, size_px: int, batch_size: int, precision: str) -> Case:
     """Return the step on `batch_size` photos; noise stands for them, since their look costs nothing."""
     networks = build(width, size_px)
@@ -135,42 +156,27 @@ def case(folder: Path, width: float, size_px: int, batch_size: int, precision: s
     photos = np.random.default_rng(0).integers(0, 256, (NUM_PHOTOS, size_px, size_px, 3), np.uint8)
     captions = captions_of(NUM_PHOTOS)
     moments = cache_moments(networks.vae, list(photos), NUM_PHOTOS, folder)
-    factors = moments.scaling_factor, moments.shift_factor
+    scaling = moments.scaling_factor, moments.shift_factor
     device = networks.unet.device
-    pixels = to_signal(torch.from_numpy(photos))
-    pipe = networks.pipeline
-    ids = pipe.tokenizer(list(all_prompts()), padding="max_length", return_tensors="pt").input_ids
-    table = prompt_table(pipe, all_prompts())
+    table = prompt_table(networks.pipeline, all_prompts())
     means = torch.from_numpy(np.array(moments.mean))
-
-    # The script casts what it freezes.
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    vae, text_encoder = (deepcopy(part).to(dtype) for part in (networks.vae, networks.text_encoder))
-
-    @torch.no_grad()
-    def encode_image(rows: Tensor, posterior: Tensor) -> Tensor:
-        found = vae.encode(pixels[rows].to(device, dtype)).latent_dist
-        return to_unet(found.mean + found.std * posterior.to(device, dtype), *factors)
-
-    @torch.no_grad()
-    def encode_text(rows: Tensor) -> Tensor:
-        return text_encoder(ids[rows].to(device), return_dict=False)[0]
 
     def cached_mean(rows: Tensor, _: Tensor) -> Tensor:
-        return to_unet(means[rows].float().to(device), *factors)
+        return to_unet(means[rows].float().to(device), *scaling)
 
     def cached_embeds(rows: Tensor) -> Tensor:
         return table[rows.to(device)]
 
     steps = {
         "ours": our_step(networks, moments, captions, settings),
-        "diffusers' script": peer_step(networks, encode_image, encode_text, captions, settings),
+        "diffusers' script": peer_step(networks, *encoders(networks, photos, dtype), captions, settings),
         "cached latents": peer_step(networks, cached_mean, cached_embeds, captions, settings),
     }
 
     def check() -> str:
         frozen = our_step(
-            networks, LatentMoments(moments.mean, np.zeros_like(moments.std), *factors), captions, settings
+            networks, LatentMoments(moments.mean, np.zeros_like(moments.std), *scaling), captions, settings
         )
         pairs = (steps["ours"], steps["diffusers' script"]), (frozen, steps["cached latents"])
         losses, weights = (max(parts) for parts in zip(*(_apart(*pair) for pair in pairs), strict=True))

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,16 @@ def test_values_can_be_read_by_pyperf_and_the_row_again(clock, tmp_path: Path, c
     printed = capsys.readouterr().out
     for text in ("peer 6 s", "3.00", "1.50-5.00", "9 missed", "0.50 of the floor", "equal: all"):
         assert text in printed
+
+
+def test_variables_are_as_before_afterwards(monkeypatch):
+    monkeypatch.setenv("SET", "before")
+    monkeypatch.delenv("UNSET", raising=False)
+    with suppress(KeyError), harness.variables(SET="a", UNSET="b"):
+        assert (os.environ["SET"], os.environ["UNSET"]) == ("a", "b")
+        raise KeyError
+    assert os.environ["SET"] == "before"
+    assert "UNSET" not in os.environ
 
 
 def test_the_peak_is_that_of_the_work_alone():
