@@ -1,7 +1,6 @@
 """Stage deidentify: every method of the benchmark on the validation images, and back again where it can."""
 
 import importlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,24 +10,17 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-import models.deid
 from models.deid import baselines
 from models.deid.baselines import Method, checked, load_method
 from models.diffusion.generator import generator_folder
 from models.diffusion.images import PngWriter, decode
 from models.threads import AT_ONCE, side_by_side
-from tasks import durable, shards, stage
+from tasks import durable, entry, shards, stage
 from tasks.benchmark_params import Deidentify, MethodSpec
 from tasks.donors import WEIGHTS, GeneratorFiles
 from tasks.params import load
 
 STAGE = "deidentify"
-MODELS = Path(next(iter(models.deid.__path__))).parent
-CODE = (
-    MODELS / "deid" / "baselines.py", MODELS / "diffusion" / "images.py", MODELS / "threads.py", Path(__file__)
-)  # fmt: skip
-INPAINTING_CODE = (MODELS / "deid" / "inpainting.py", MODELS / "diffusion", MODELS / "conditions.py")
-MEDSEM_CODE = tuple(MODELS / "deid" / f"{name}.py" for name in ("medsem", "deidentifier", "networks"))
 SIMPLE = {
     "identity": baselines.Identity, "gaussian_blur": baselines.GaussianBlur, "pixelation": baselines.Pixelation,
     "eye_bar": baselines.EyeBar,
@@ -63,7 +55,7 @@ def validation_images(mema: Path, mema_seg: Path) -> pa.Table:
 
 @dataclass(frozen=True)
 class Loader:
-    """Turns a method's specification into the method, and says which files it depends on."""
+    """Turns a method's specification into the method, and says what it reads."""
 
     generator: GeneratorFiles
     faces: Path  # the training split, which k-same averages
@@ -78,18 +70,12 @@ class Loader:
             self.deid if spec.use == "medsem" else NOWHERE,
         )
 
-    def sources(self, spec: MethodSpec) -> list[Path]:
-        """Return the files and folders that decide what the method makes, beside CODE."""
-        if spec.use in SIMPLE:
-            return []
-        if spec.use == "k_same_mean":
-            return [self.faces]
-        if spec.use == "inpainting":
-            return [self.generator.folder, *filter(None, [self.generator.lora]), *INPAINTING_CODE]
-        if spec.use == "medsem":
-            return [self.deid, *MEDSEM_CODE]
-        found = importlib.util.find_spec(spec.use.rpartition(".")[0]) if "." in spec.use else None
-        return [Path(found.origin)] if found and found.origin else []
+    def inputs(self, spec: MethodSpec) -> list[Path]:
+        """Return the files and folders that the method reads, by the paths given."""
+        reduced = self.reduced(spec)
+        generator = reduced.generator
+        paths = (generator.folder, generator.lora, reduced.faces, reduced.deid)
+        return [path for path in paths if path and path != NOWHERE]
 
     def load(self, spec: MethodSpec) -> Method:
         """Return the method; raises ValueError naming the field."""
@@ -176,12 +162,18 @@ def told_disease(method: Any) -> bool:
     return bool(getattr(method, "told_disease", False))
 
 
+def own_code(spec: MethodSpec) -> Any:
+    """Return what a dotted path names, None for a built-in method or where nothing is found; `load` says why."""
+    module, _, name = spec.use.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name) if module else None
+    except (ImportError, AttributeError):
+        return None
+
+
 def describe(spec: MethodSpec) -> dict[str, Any]:
     """Return what method.json says of a method beside its images."""
-    told = spec.use == "inpainting"
-    if "." in spec.use:
-        module, _, name = spec.use.rpartition(".")
-        told = told_disease(getattr(importlib.import_module(module), name, None))
+    told = spec.use == "inpainting" or told_disease(own_code(spec))
     return {"use": spec.use, "options": spec.options, "told_disease": told}
 
 
@@ -192,9 +184,8 @@ def run(mema: Path, mema_seg: Path, out: Path, section: Deidentify, loader: Load
     """
     rows, made = validation_images(mema, mema_seg), {}
     for name, spec in section.methods.items():
-        values = section.model_dump(exclude={"methods"}) | spec.model_dump()
-        inputs = (mema / "val", mema_seg / "val", *CODE, *loader.sources(spec))
-        fingerprint = durable.fingerprint(*inputs, **values)
+        inputs = (mema / "val", mema_seg / "val", *loader.inputs(spec))
+        fingerprint = entry.fingerprint(STAGE, *inputs, by=own_code(spec), section=section, method=spec)
         folder = shards.compute_shards(
             rows, Applying(name, spec, loader.reduced(spec), section), shard_rows=section.shard_rows,
             stage=f"{STAGE}-{name}", fingerprint=fingerprint, desc=name,

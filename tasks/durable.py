@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 PUBLISHED = ".published"
+AT_REST_SECONDS = 2
 
 
 def sync_folder(folder: Path) -> None:
@@ -50,20 +52,44 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, text)
 
 
-def _hash_path(path: Path, update: Callable[[bytes], None]) -> None:
-    """Feed names and contents below `path`; links are hashed as links, so none leads out of the folder."""
-    if path.is_symlink():
-        update(b"link\0" + os.readlink(path).encode(errors="surrogateescape"))
-    elif path.is_dir():
-        for child in sorted(path.iterdir()):
-            if child.name != "__pycache__":
-                update(b"entry\0" + child.name.encode(errors="surrogateescape") + b"\0")
-                _hash_path(child, update)
-    elif path.is_file():
-        with path.open("rb") as handle:
-            update(hashlib.file_digest(handle, "sha256").digest())
-    else:
-        update(b"absent")
+def hash_path(path: Path, update: Callable[[bytes], None], above: tuple[Path, ...] = ()) -> None:
+    """Feed names and contents below `path`; links are followed, but not to a folder that they lie in.
+
+    `above` are the real folders on the way here.
+    """
+    try:
+        if path.is_symlink():
+            update(b"link\0" + os.readlink(path).encode(errors="surrogateescape"))
+        if path.is_dir():
+            real = path.resolve()
+            if not any(folder.is_relative_to(real) for folder in above):
+                for child in sorted(path.iterdir()):
+                    if child.name != "__pycache__":
+                        update(b"entry\0" + child.name.encode(errors="surrogateescape") + b"\0")
+                        hash_path(child, update, (*above, real))
+        else:
+            update(_digest_of(path) if path.is_file() else b"absent")
+    except OSError as error:  # unreadable, or links in a circle: whoever reads it says so
+        update(f"unreadable {type(error).__name__}".encode())
+
+
+_known: dict[tuple[int, ...], bytes] = {}  # digests of files that were at rest when they were read
+
+
+def _digest_of(file: Path) -> bytes:
+    """Return a file's digest, read once in this process while its inode, size and times are the same.
+
+    Times tick in steps: a file that changed a moment ago may change again within one, and is not remembered.
+    """
+    with file.open("rb") as handle:
+        status = os.fstat(handle.fileno())
+        key = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        if key not in _known:
+            found = hashlib.file_digest(handle, "sha256").digest()
+            if time.time() - max(status.st_mtime, status.st_ctime) < AT_REST_SECONDS:
+                return found
+            _known[key] = found
+    return _known[key]
 
 
 def fingerprint(*paths: Path, **values: Any) -> str:
@@ -74,7 +100,7 @@ def fingerprint(*paths: Path, **values: Any) -> str:
     digest = hashlib.sha256()
     for path in paths:
         digest.update(b"path\0")
-        _hash_path(path, digest.update)
+        hash_path(path, digest.update)
     digest.update(json.dumps(values, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]
 

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import typer
 
-import models.deid
 from models.conditions import DISEASES
 from models.deid.ablation import Arm, Matrix, matrix, plot_sweeps
 from models.deid.deidentifier import Deidentifier
@@ -24,17 +23,15 @@ from models.metrics.identity_distance import identity_distance, mean_over_patien
 from models.metrics.image_quality import psnr
 from models.metrics.recall import top1
 from models.metrics.sign_classifier import load_sign_classifier
-from tasks import durable, shards, stage
+from tasks import durable, entry, shards, stage
 from tasks.deidentify import passwords
 from tasks.evaluation import read_originals
 from tasks.params import Params, TrainDeid, load
 from tasks.train_deid import build, load_judges, training_images
-from tasks.train_medical_encoder import forget_scratch, tune
+from tasks.train_medical_encoder import tune
 
 STAGE = "evaluate_ablation"
 BATCH = 64  # validation images at once
-MODELS = Path(next(iter(models.deid.__path__))).parent
-CODE = (MODELS / "deid", MODELS / "metrics", MODELS / "diffusion", Path(__file__))
 
 
 def full_model(params: Params) -> Arm:
@@ -70,12 +67,9 @@ class Laboratory:
                 "name one that no training used"
             )
         generator = generator_folder(params.generator.path)
-        inputs = (mema, public_faces, medical, judge, generator, recogniser, loss, *CODE)
-        sections = ("train_deid", "train_lora", "train_medical_encoder")
-        values = {name: getattr(params, name).model_dump() for name in sections}
-        values["steps"] = section.steps
-        values["evaluation"] = section.model_dump(include={"bootstrap", "seed"})
-        self.scratch = shards.SCRATCH / f"{STAGE}-{durable.fingerprint(*inputs, **values)}"
+        inputs = (mema, public_faces, medical, judge, generator, recogniser, loss)
+        sections = (section, params.train_deid, params.train_lora, params.train_medical_encoder)
+        self.scratch = shards.SCRATCH / f"{STAGE}-{entry.fingerprint(STAGE, *inputs, sections=sections)}"
         self._loaded: dict[str, Judges] = {}
 
     def measured(self, arm: Arm) -> dict[str, Any]:
@@ -103,7 +97,7 @@ class Laboratory:
             if kind != self._params.train_medical_encoder.kind:
                 folder = self.scratch / f"encoder-{kind}"
                 if not folder.exists():
-                    tune(kind, self._mema / "train", folder, self._params)
+                    tune(kind, self._mema / "train", folder, self._params, STAGE)
             self._loaded = {kind: load_judges(self._params.generator, self._params.train_deid, folder)}
         return self._loaded[kind]
 
@@ -208,9 +202,7 @@ def run(
     title = f"Fig. 8 on {params.profile} data, {section.steps} steps an arm"
     durable.write_bytes(plot, plot_sweeps(made["sweeps"], title))
     durable.write_json(metrics, made)
-    for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
-        durable.let_go(folder)
-    forget_scratch()
+    shards.clear_scratch(STAGE)
     return len(arms) * section.steps * params.train_deid.batch_size
 
 

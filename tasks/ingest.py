@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-import models.photos
 from models.attributes.deepface import estimate
 from models.diffusion.images import encode_png
 from models.photos.alignment import Aligner, load_aligner
 from models.photos.decoding import Limits, decode_photo
 from models.photos.duplicates import first_seen, near_duplicates, perceptual_hash
 from models.photos.rejection import Rejection
-from tasks import schemas, shards
+from tasks import entry, schemas, shards
 from tasks.params import Ingest
 
 CHECKED = pa.schema(
@@ -33,8 +32,6 @@ CHECKED = pa.schema(
 READ = pa.schema(
     [("file", pa.string()), ("data", pa.large_binary()), ("reason", pa.string()), ("detail", pa.string())]
 )
-MODELS = Path(next(iter(models.photos.__path__))).parent
-CODE = (MODELS / "photos", MODELS / "records.py", MODELS / "attributes/deepface.py", Path(__file__))
 
 
 def list_files(source: Path, pattern: str) -> dict[str, Path]:
@@ -130,6 +127,12 @@ def read_photos(part: pa.Table, files: dict[str, Path], max_bytes: int) -> pa.Ta
         except Rejection as rejection:
             rows.append({"file": name, "reason": rejection.reason, "detail": rejection.detail})
     return pa.Table.from_pylist(rows, schema=READ)
+
+
+def fingerprint(stage: str, section: Ingest, *inputs: Path) -> str:
+    """Return the fingerprint of an ingest of these inputs, its detector among them."""
+    detector = [Path(section.detector_path)] if section.detector_path else []
+    return entry.fingerprint(stage, *inputs, *detector, section=section)
 
 
 def examine(

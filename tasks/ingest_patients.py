@@ -90,7 +90,7 @@ def run(source: Path, faces: Path, quarantine: Path, metrics: Path, section: Ing
     files = ingest.list_files(source, section.glob)
     records, rejected = match(source, files, section)
     num_in = len(records) + len(rejected)
-    fingerprint = durable.fingerprint(source, Path(__file__), *ingest.CODE, **section.model_dump())
+    fingerprint = ingest.fingerprint(STAGE, section, source)
     folder = ingest.examine(sorted(records), files, section, STAGE, fingerprint, None)
     kept, bad_photos = ingest.kept_rows(folder, section.near_duplicate_bits)
     for face in kept:

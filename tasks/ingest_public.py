@@ -29,7 +29,7 @@ def run(
             "must be below 1; the rest are the donors"
         )
     files = ingest.list_files(source, section.glob)
-    fingerprint = durable.fingerprint(source, home, Path(__file__), *ingest.CODE, **section.model_dump())
+    fingerprint = ingest.fingerprint(STAGE, section, source, home)
     folder = ingest.examine(list(files), files, section, STAGE, fingerprint, home)
     kept, rejected = ingest.kept_rows(folder, section.near_duplicate_bits)
     for face in kept:

@@ -9,12 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-import models.identity
 from models.diffusion.images import decode
 from models.identity.recogniser import load_recogniser
-from tasks import durable, shards
+from tasks import entry, shards
 
-MODELS = Path(next(iter(models.identity.__path__))).parent
 SHARD_ROWS = 256
 Values = dict[str, np.ndarray]  # by name, one row an image
 
@@ -72,13 +70,13 @@ def measure_rows(
 ) -> Values:
     """Return what `measure` says of some rows of a folder, whose encoded images `gather` reads; {} of none.
 
-    `inputs` are the files and folders that decide about the values, `source` the column of theirs that is read: a
-    killed run's values are taken up if all of these are equal.
+    `inputs` are the files and folders that the call reads, `source` the column of theirs: a killed run's values are
+    taken up if these and what the entry of `stage` in dvc.yaml names are equal.
     """
     if not len(rows):
         return {}
     asked = {"measure": repr(measure), "rows": list(rows), "columns": columns, "source": source}
-    fingerprint = durable.fingerprint(*inputs, MODELS, **asked)
+    fingerprint = entry.fingerprint(stage, *inputs, by=type(measure), **asked)
     folder = shards.compute_shards(
         pa.table({"row": rows}), Measuring(measure, columns), shard_rows=SHARD_ROWS, stage=stage,
         fingerprint=fingerprint, desc=desc, gather=lambda part: gather(part["row"].to_pylist()),

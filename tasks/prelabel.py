@@ -10,7 +10,6 @@ import pyarrow as pa
 import torch
 import typer
 
-import models.segmentation
 from models.conditions import prompt
 from models.diffusion.images import decode
 from models.diffusion.sampling import SamplingSettings, sample_rows
@@ -19,15 +18,12 @@ from models.segmentation.first_mask import first_mask
 from models.segmentation.masks import encode_mask
 from models.segmentation.sam import Sam, load_sam
 from models.threads import side_by_side
-from tasks import durable, schemas, shards, stage
+from tasks import durable, entry, schemas, shards, stage
 from tasks.donors import WEIGHTS, Donors, GeneratorFiles, generator_files
 from tasks.params import Params, load
-from tasks.sample import CODE as SAMPLING_CODE
 from tasks.sample import rows_of
 
 STAGE = "prelabel"
-FOLDER = Path(next(iter(models.segmentation.__path__)))
-CODE = (*SAMPLING_CODE, *(FOLDER / f"{name}.py" for name in ("first_mask", "masks", "sam")), Path(__file__))
 COLUMNS = ["image_id", "disease"]
 SHARD = pa.schema([*schemas.EMBEDDING, ("first_mask", pa.binary()), ("score", pa.float32())])
 
@@ -167,9 +163,9 @@ def run(
         pa.array([name in section.lesion_diseases for name in wanted["disease"].to_pylist()])
     )
     files = generator_files(params.generator, lora, params.sample.precision)
-    values = section.model_dump() | params.sample.model_dump()
-    generator = (Path(params.generator.path), Path(params.generator.ip_adapter), lora / WEIGHTS)
-    fingerprint = durable.fingerprint(selected, Path(section.sam), *generator, *CODE, **values)
+    networks = (Path(section.sam), files.folder, Path(params.generator.ip_adapter), lora / WEIGHTS)
+    values = {"section": section, "sample": params.sample}
+    fingerprint = entry.fingerprint(STAGE, selected, public_faces, *networks, **values)
     donors = Donors(
         lesions["donor_id"].to_pylist(), public_faces, files, stage=STAGE, fingerprint=fingerprint
     )

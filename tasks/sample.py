@@ -11,22 +11,15 @@ import torch
 import typer
 from jaxtyping import UInt8
 
-import models.diffusion
 from models.diffusion.generator import LoadedGenerator, file_sha256, files_sha256
 from models.diffusion.images import PngWriter
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
 from models.threads import side_by_side
-from tasks import donors as donors_module
-from tasks import durable, schemas, shards, stage
+from tasks import entry, schemas, shards, stage
 from tasks.donors import Donors, GeneratorFiles, generator_files
 from tasks.params import Generator, Sample, load
 
 STAGE = "sample"
-MODELS = Path(next(iter(models.diffusion.__path__))).parent
-CODE = (
-    MODELS / "diffusion", MODELS / "conditions.py", MODELS / "threads.py", Path(schemas.__file__),
-    Path(donors_module.__file__), Path(__file__),
-)  # fmt: skip
 log = logging.getLogger(__name__)
 
 
@@ -103,7 +96,7 @@ def run(
     lineage = {
         "generator_sha256": files_sha256(files.folder, files.adapter), "lora_sha256": file_sha256(files.lora),
     }  # fmt: skip
-    fingerprint = durable.fingerprint(plan, public_faces, *CODE, **lineage, **section.model_dump())
+    fingerprint = entry.fingerprint(STAGE, plan, public_faces, **lineage, section=section)
     settings = SamplingSettings(section.num_inference_steps, section.guidance_scale, section.batch_size)
     donors = Donors(rows["donor_id"].to_pylist(), public_faces, files, stage=STAGE, fingerprint=fingerprint)
     shards.map_shards(

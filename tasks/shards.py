@@ -20,6 +20,7 @@ from tasks import durable, engine, logs
 from tasks.engine import Part
 from tasks.store import SCRATCH, Store, receive, scratch, ship
 
+FINGERPRINT = "[0-9a-f]" * 16  # as a glob
 ROUNDS = 4  # of making shards that do not come back from the store as they were written
 log = logging.getLogger(__name__)
 
@@ -189,12 +190,18 @@ def publish(folder: Path, out: Path) -> None:
     durable.sync_folder(out.parent)
 
 
-def clear_scratch(stage: str, fingerprint: str) -> None:
-    """Let go of a stage's progress, once its outs are in place."""
-    shards = Shards(scratch(), f"{stage}-{fingerprint}")
-    durable.let_go(shards.folder)
-    if shards.store.folder is None:
-        shards.store.remove(shards.prefix)
+def clear_scratch(stage: str, fingerprint: str = "") -> None:
+    """Let go of a stage's progress, once its outs are in place, and of what runs of other code or values left.
+
+    A store elsewhere may serve several checkouts: there the work of this fingerprint alone goes.
+    """
+    for folder in SCRATCH.glob(f"{stage}-{FINGERPRINT}"):
+        durable.let_go(folder)
+    if fingerprint:
+        shards = Shards(scratch(), f"{stage}-{fingerprint}")
+        durable.let_go(shards.folder)
+        if shards.store.folder is None:
+            shards.store.remove(shards.prefix)
 
 
 def map_shards(

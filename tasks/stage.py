@@ -8,7 +8,7 @@ from types import ModuleType
 
 import typer
 
-from tasks import durable, logs, memory
+from tasks import durable, entry, logs, memory
 from tasks.store import SCRATCH
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -27,8 +27,11 @@ def start(main: Callable[..., None], *, processes: bool = False) -> None:
     try:
         if not processes and os.environ.get("WORLD_SIZE", "1") != "1":
             raise ValueError(f"{sys.argv[0]}: runs in one process; start it without a launcher")
-        durable.sweep(SCRATCH, name_of(sys.modules["__main__"]))
-        typer.run(main)
+        name = name_of(sys.modules["__main__"])
+        durable.sweep(SCRATCH, name)
+        held = entry.hold(name)
+        _run(main)
+        entry.check_unchanged(name, held)
     except (ValueError, ConnectionError) as error:
         logs.end(str(error))
     except Exception as error:
@@ -38,6 +41,15 @@ def start(main: Callable[..., None], *, processes: bool = False) -> None:
             raise
         logs.uncaught(type(error), error, error.__traceback__)
         sys.exit(1)
+
+
+def _run(main: Callable[..., None]) -> None:
+    """Run `main` with the options of the command line and come back where it succeeds."""
+    try:
+        typer.run(main)
+    except SystemExit as ended:
+        if ended.code:
+            raise
 
 
 def name_of(module: ModuleType) -> str:

@@ -11,7 +11,6 @@ import typer
 from diffusers import AutoencoderKL
 from torch import nn
 
-import models.deid
 from models.conditions import DISEASES
 from models.deid.deidentifier import Deidentifier, save_deidentifier
 from models.deid.face_embedder import load_face_embedder
@@ -23,13 +22,10 @@ from models.deid.training import train_deid as train
 from models.diffusion.generator import generator_folder
 from models.diffusion.images import decode, encode_png, tile
 from models.distributed import group
-from tasks import durable, launch, shards
+from tasks import durable, entry, launch, shards
 from tasks.params import Generator, TrainDeid, load
 
 STAGE = "train_deid"
-MODELS = Path(next(iter(models.deid.__path__))).parent
-FILES = ("deid", "checkpoint.py", "augmentation.py", "distributed.py")
-CODE = (*(MODELS / name for name in FILES), Path(__file__))
 
 
 def training_images(mema: Path, size_px: int) -> tuple[list[np.ndarray], list[str]]:
@@ -122,10 +118,8 @@ def run(mema: Path, medical: Path, out: Path, metrics: Path, generator: Generato
     images, diseases = training_images(mema / "train", section.image_size_px)
     vae_folder = generator_folder(generator.path) / "vae"
     recogniser = Path(section.loss_recogniser)
-    values = durable.fingerprint(
-        mema / "train", medical, vae_folder, recogniser, *CODE, **section.model_dump()
-    )
-    scratch = shards.SCRATCH / f"{STAGE}-{values}"
+    fingerprint = entry.fingerprint(STAGE, mema / "train", medical, vae_folder, recogniser, section=section)
+    scratch = shards.SCRATCH / f"{STAGE}-{fingerprint}"
     judges = load_judges(generator, section, medical)
     features = cache_features(
         images,
@@ -149,8 +143,7 @@ def run(mema: Path, medical: Path, out: Path, metrics: Path, generator: Generato
     if together.is_main:
         publish(model, judges, medical, scratch, out)
         durable.write_json(metrics, summary)
-        for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
-            durable.let_go(folder)
+        shards.clear_scratch(STAGE)
     return summary["images_seen"]
 
 

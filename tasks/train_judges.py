@@ -27,22 +27,13 @@ from models.metrics.sign_classifier import (
     save_sign_classifier,
     train_sign_classifier,
 )
-from tasks import durable, shards, stage
+from tasks import durable, entry, shards, stage
 from tasks.benchmark_params import TrainJudges
 from tasks.judged_images import faces, outlined
 from tasks.params import load
 
 STAGE = "train_judges"
 NO_OUTLINES = "MeMa-Seg has no training image in this profile"
-CODE = (
-    *(
-        Path(f"models/metrics/{name}.py")
-        for name in ("balanced_batches", "dinov2_weights", "lesion_segmenter", "sign_classifier")
-    ),
-    Path("models/augmentation.py"),
-    Path("models/checkpoint.py"),
-    Path(__file__),
-)
 
 
 def train_classifier(
@@ -117,18 +108,14 @@ def measure(judges: Path, mema: Path, mema_seg: Path, section: TrainJudges) -> d
 
 def run(mema: Path, mema_seg: Path, judges: Path, metrics: Path, section: TrainJudges) -> int:
     """Train both judges, going on where a killed run stopped; return the number of training images."""
-    dinov2 = Path(section.dinov2)
-    fingerprint = durable.fingerprint(
-        *(mema / name for name in ("train", "select")), mema_seg / "train", dinov2, *CODE,
-        **section.model_dump(),
-    )  # fmt: skip
+    fingerprint = entry.fingerprint(STAGE, mema, mema_seg, Path(section.dinov2), section=section)
     scratch = shards.SCRATCH / f"{STAGE}-{fingerprint}"
     classifier, chosen = train_classifier(mema, scratch, section)
     segmenter = train_segmenter(mema_seg, scratch, section)
     publish(classifier, segmenter, judges, section)
     report = {"chosen": chosen, **measure(judges, mema, mema_seg, section)}
     durable.write_json(metrics, report)
-    shards.clear_scratch(STAGE, fingerprint)
+    shards.clear_scratch(STAGE)
     return shards.read_table(mema / "train", columns=["disease"]).num_rows
 
 

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import typer
 from diffusers import UNet2DConditionModel
 
-import models.diffusion
 from models.conditions import prompt
 from models.diffusion.fine_tuning import fine_tune, load_networks
 from models.diffusion.generator import check_sha256, generator_folder
@@ -19,13 +18,10 @@ from models.diffusion.images import decode
 from models.diffusion.latents import cache_moments
 from models.diffusion.lora import LoraSettings, save_lora
 from models.distributed import group
-from tasks import durable, launch, shards
+from tasks import durable, entry, launch, shards
 from tasks.params import Generator, TrainLora, load
 
 STAGE = "train_lora"
-MODELS = Path(next(iter(models.diffusion.__path__))).parent
-FILES = ("diffusion", "conditions.py", "checkpoint.py", "distributed.py")
-CODE = (*(MODELS / name for name in FILES), Path(__file__))
 BATCH = 64
 
 
@@ -74,12 +70,6 @@ def publish(unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraS
     incoming.replace(lora)
 
 
-def forget_scratch() -> None:
-    """Let go of what was derived from patients, also by killed runs of other parameters."""
-    for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
-        durable.let_go(folder)
-
-
 def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: TrainLora) -> int:
     """Train on the photos of split `train`, going on where a killed run stopped; return the images seen.
 
@@ -92,7 +82,7 @@ def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: T
     # the adapter has no part in this stage
     expected = {name: digest for name, digest in generator.sha256.items() if name != "ip_adapter"}
     check_sha256(folder, Path(generator.ip_adapter), expected)
-    fingerprint = durable.fingerprint(faces, folder, *CODE, **section.model_dump())
+    fingerprint = entry.fingerprint(STAGE, faces, folder, section=section)
     scratch = shards.SCRATCH / f"{STAGE}-{fingerprint}"
     networks = load_networks(folder)
     images = training_images(faces, networks.image_size_px)
@@ -103,7 +93,7 @@ def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: T
     if together.is_main:
         publish(networks.unet, scratch / "grids", lora, settings)
         durable.write_json(metrics, summary)
-        forget_scratch()
+        shards.clear_scratch(STAGE)
     return summary["images_seen"]
 
 

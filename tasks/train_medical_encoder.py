@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, overload
@@ -11,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-import models.deid
 from models.deid.diffusion_encoder import DiffusionOptions
 from models.deid.medical_encoder import MedicalEncoder, MedicalFaces, encoder_class
 from models.deid.vit_encoder import VitOptions
@@ -19,14 +17,11 @@ from models.diffusion.generator import check_sha256, generator_folder
 from models.diffusion.images import decode
 from models.diffusion.lora import LoraSettings
 from models.distributed import group
-from tasks import durable, launch, shards
+from tasks import durable, entry, launch, shards
 from tasks.params import Params, load
 
 STAGE = "train_medical_encoder"
-MODELS = Path(next(iter(models.deid.__path__))).parent
-FILES = ("augmentation.py", "checkpoint.py", "conditions.py", "diffusion", "distributed.py")
 TOGETHER = ("diffusion", "vit", "vit_mae")  # kinds whose training several processes can share
-CODE = (*(MODELS / name for name in FILES), Path(__file__))
 
 
 class DecodedFaces(Sequence[np.ndarray]):
@@ -79,8 +74,11 @@ def options_of(kind: str, params: Params) -> Any:
     return section.own
 
 
-def tune(kind: str, train: Path, out: Path, params: Params) -> dict:
-    """Write an encoder of `kind` to `out`, going on where a killed run stopped, and return its metrics."""
+def tune(kind: str, train: Path, out: Path, params: Params, stage: str = STAGE) -> dict:
+    """Write an encoder of `kind` to `out`, going on where a killed run stopped, and return its metrics.
+
+    `stage` is the one that runs, whose entry in dvc.yaml says what the encoder follows from.
+    """
     encoder = encoder_class(kind)
     options, together = options_of(kind, params), group()
     if together.num > 1 and kind not in TOGETHER:
@@ -93,9 +91,8 @@ def tune(kind: str, train: Path, out: Path, params: Params) -> dict:
         expected = {name: digest for name, digest in generator.sha256.items() if name != "ip_adapter"}
         check_sha256(options.generator, Path(generator.ip_adapter), expected)
         inputs.append(options.generator)
-    module = Path(sys.modules[encoder.__module__].__file__ or "")
-    fingerprint = durable.fingerprint(*inputs, module, *CODE, kind=kind, options=repr(options))
-    scratch = shards.SCRATCH / f"{STAGE}-{fingerprint}"
+    fingerprint = entry.fingerprint(stage, *inputs, by=encoder, kind=kind, options=repr(options))
+    scratch = shards.SCRATCH / f"{stage}-{fingerprint}"
     scratch.mkdir(parents=True, exist_ok=True)
     tuned, metrics = encoder.fine_tune(kind, training_faces(train), options, scratch)
     together.wait()  # nobody needs the scratch any more
@@ -124,18 +121,12 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def forget_scratch() -> None:
-    """Remove what runs of any parameters left, once an encoder is in its place."""
-    for folder in shards.SCRATCH.glob(f"{STAGE}-*"):
-        durable.let_go(folder)
-
-
 def run(train: Path, encoder: Path, metrics: Path, params: Params) -> int:
     """Train the encoder of train_medical_encoder.kind; return the images seen."""
     summary = tune(params.train_medical_encoder.kind, train, encoder, params)
     if group().is_main:
         durable.write_json(metrics, summary)
-        forget_scratch()
+        shards.clear_scratch(STAGE)
     return summary["images_seen"]
 
 

@@ -17,7 +17,7 @@ from models.phantom_data import PhantomPhotos
 from tasks import stage
 from tasks.durable import write_json
 from tasks.twin_params import load_twins
-from tasks.twin_photos import checkpoint, joined, rendered
+from tasks.twin_photos import joined, rendered, unfinished
 
 
 def main(
@@ -31,9 +31,10 @@ def main(
     photos = joined(scratch, p.photos, p.image_size_px)
     torch.manual_seed(p.seed)
     network = AttributeNet()
+    kept = unfinished(scratch, "twin_attributes", section=p) / "attributes.pt"
     train_attributes(
         network, photos.images, photos.age, photos.gender, steps=p.steps, batch_size=p.batch_size,
-        learning_rate=p.learning_rate, seed=p.seed, checkpoint=checkpoint(scratch, "attributes", p),
+        learning_rate=p.learning_rate, seed=p.seed, checkpoint=kept,
     )  # fmt: skip
     export_deepface(network, deepface)
     report = quality(deepface, rendered(scratch, p.unseen, p.image_size_px))

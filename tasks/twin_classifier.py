@@ -20,7 +20,7 @@ from models.phantom_data import PhantomPhotos
 from tasks import stage
 from tasks.durable import write_json
 from tasks.twin_params import load_twins
-from tasks.twin_photos import checkpoint, joined, rendered
+from tasks.twin_photos import joined, rendered, unfinished
 
 
 def main(
@@ -34,9 +34,10 @@ def main(
     photos = joined(scratch, p.photos, p.image_size_px)
     torch.manual_seed(p.seed)
     network = DiseaseClassifier()
+    kept = unfinished(scratch, "twin_classifier", section=p) / "classifier.pt"
     train_classifier(
         network, photos.images, photos.disease, steps=p.steps, batch_size=p.batch_size,
-        learning_rate=p.learning_rate, seed=p.seed, checkpoint=checkpoint(scratch, "classifier", p),
+        learning_rate=p.learning_rate, seed=p.seed, checkpoint=kept,
     )  # fmt: skip
     save_classifier(network, classifier)
     report = quality(classifier, rendered(scratch, p.unseen, p.image_size_px))

@@ -17,9 +17,9 @@ from models.metrics.recall import share_with_interval, top1
 from models.phantom_data import PhantomPhotos
 from tasks import stage
 from tasks.durable import write_json
-from tasks.twin_data import PairedPhotos, paired_photos
+from tasks.twin_data import PairedPhotos
 from tasks.twin_params import TwinDinov2, load_twins
-from tasks.twin_photos import checkpoint, rendered
+from tasks.twin_photos import pairs, rendered, unfinished
 
 BATCH = 64
 HALF = (0.5, 0.5, 0.5)
@@ -83,9 +83,10 @@ def main(
     """Train on the generator twin's photos, save, and report how many signs of unseen people are read."""
     torch.set_num_threads(1)
     twins = load_twins(params)
-    p, pairs = twins.twin_dinov2, twins.twin_generator
-    photos = paired_photos(scratch / "pairs", pairs.num_identities, pairs.image_size_px, pairs.seed)
-    network = train(p, photos, classifier, checkpoint(scratch, "dinov2", p))
+    p, shared = twins.twin_dinov2, twins.twin_generator
+    photos = pairs(scratch, shared.num_identities, shared.image_size_px, shared.seed)
+    kept = unfinished(scratch, "twin_dinov2", classifier, section=[p, shared])
+    network = train(p, photos, classifier, kept / "dinov2.pt")
     save_twin(network, dinov2)
     report = quality(network, rendered(scratch, p.unseen, SIZE_PX), p.seed)
     print(report, flush=True)

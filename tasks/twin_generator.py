@@ -23,8 +23,9 @@ from models.diffusion.twin_networks import (
 )
 from tasks import stage
 from tasks.durable import write_json
-from tasks.twin_data import PairedPhotos, paired_photos
+from tasks.twin_data import PairedPhotos
 from tasks.twin_params import TwinGenerator, load_twins
+from tasks.twin_photos import pairs, unfinished
 
 
 def main(
@@ -36,15 +37,16 @@ def main(
 ) -> None:
     """Train, save in fp16 as the libraries load it, and report codec and encoder on unseen phantoms."""
     p = load_twins(params).twin_generator
-    photos = paired_photos(scratch / "pairs", p.num_identities, p.image_size_px, p.seed)
-    unseen = paired_photos(scratch / "pairs-unseen", 200, p.image_size_px, p.seed + 1)
+    photos = pairs(scratch, p.num_identities, p.image_size_px, p.seed)
+    unseen = pairs(scratch, 200, p.image_size_px, p.seed + 1)
+    kept = unfinished(scratch, "twin_generator", section=p)
     images = torch.from_numpy(photos.images.reshape(-1, *photos.images.shape[2:]))
-    codec = train_codec(images, **p.codec.model_dump(), seed=p.seed, checkpoint=scratch / "codec.pt")
+    codec = train_codec(images, **p.codec.model_dump(), seed=p.seed, checkpoint=kept / "codec.pt")
     torch.manual_seed(p.seed)
     encoder = build_image_encoder(p.image_size_px)
     report = {
         "codec": _codec_quality(codec, unseen),
-        "image_encoder": _train_encoder(encoder, photos, unseen, p, scratch),
+        "image_encoder": _train_encoder(encoder, photos, unseen, p, kept),
     }
     tokenizer = build_tokenizer()
     torch.manual_seed(p.seed)
@@ -55,7 +57,7 @@ def main(
     data = _pretraining_set(codec, encoder, photos)
     train_generator(
         unet, text_encoder, injection, ids.input_ids, data, **p.generator.model_dump(), seed=p.seed,
-        checkpoint=scratch / "generator.pt",
+        checkpoint=kept / "generator.pt",
     )  # fmt: skip
     save_generator(
         generator, ip_adapter, codec=codec, unet=unet, text_encoder=text_encoder, tokenizer=tokenizer,
@@ -69,7 +71,7 @@ def _train_encoder(
     photos: PairedPhotos,
     unseen: PairedPhotos,
     p: TwinGenerator,
-    scratch: Path,
+    kept: Path,
 ) -> dict[str, float]:
     """Train on the traits standardised over the training identities; return the unseen explained variance."""
     mean, std = photos.traits.mean(0), photos.traits.std(0) + 1e-6
@@ -85,7 +87,7 @@ def _train_encoder(
         traits,
         **p.image_encoder.model_dump(),
         seed=p.seed,
-        checkpoint=scratch / "image_encoder.pt",
+        checkpoint=kept / "image_encoder.pt",
     )
     encoder.eval()
     images, traits = flat(unseen)

@@ -8,7 +8,7 @@ import typer
 from tasks import stage
 from tasks.durable import write_json
 from tasks.twin_params import load_twins
-from tasks.twin_photos import checkpoint, rendered
+from tasks.twin_photos import rendered, unfinished
 from tasks.twin_recognisers import train, verification
 
 
@@ -22,7 +22,8 @@ def main(
     p = load_twins(params).twin_loss_recogniser
     photos = rendered(scratch, p.photos, p.image_size_px)
     path = recogniser / "arcface.onnx"
-    train("arcface", p.arcface, photos, path, checkpoint(scratch, "loss_recogniser", p.arcface, p.photos))
+    kept = unfinished(scratch, "twin_loss_recogniser", section=p)
+    train("arcface", p.arcface, photos, path, kept / "arcface.pt")
     report = {"arcface": verification(path, rendered(scratch, p.unseen, p.image_size_px))}
     print(report, flush=True)
     write_json(metrics, report)

@@ -1,20 +1,26 @@
-"""The photos and checkpoints that the judges' trainings share, named by what they depend on."""
+"""The pictures and checkpoints of the twins' trainings, named by what they depend on."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from models.phantom_data import PhantomPhotos, phantom_photos
-from tasks.durable import fingerprint
+from tasks import durable, entry, twin_data
 from tasks.twin_params import Photos, Section
 
-RENDERER = (Path("models/phantom"), Path("models/phantom_data.py"), Path("models/conditions.py"))
+DRAWING = (entry.ROOT / "models", Path(twin_data.__file__))  # whatever draws is among them
+
+
+def drawn(scratch: Path, name: str, **values: Any) -> Path:
+    """Return where pictures of these values lie, for all twins that want the same ones."""
+    return scratch / f"{name}-{durable.fingerprint(*DRAWING, **values)}"
 
 
 def rendered(scratch: Path, photos: Photos, size: int) -> PhantomPhotos:
     """Render these photos, or find them rendered for another twin by the same renderer."""
     values = photos.model_dump() | {"size": size}
-    return phantom_photos(scratch / f"photos-{fingerprint(*RENDERER, **values)}", **values)
+    return phantom_photos(drawn(scratch, "photos", **values), **values)
 
 
 def joined(scratch: Path, sets: tuple[Photos, ...], size: int) -> PhantomPhotos:
@@ -29,7 +35,13 @@ def joined(scratch: Path, sets: tuple[Photos, ...], size: int) -> PhantomPhotos:
     return PhantomPhotos(identity=identity, **fields)
 
 
-def checkpoint(scratch: Path, name: str, *sections: Section | tuple[Section, ...]) -> Path:
-    """Return where a training of these parameters keeps its checkpoint; other parameters start anew."""
-    values = [s.model_dump() if isinstance(s, Section) else [x.model_dump() for x in s] for s in sections]
-    return scratch / f"{name}-{fingerprint(sections=values)}.pt"
+def unfinished(scratch: Path, stage: str, *inputs: Path, section: Section | list[Section]) -> Path:
+    """Return the folder of a training's checkpoints; other code, pictures or parameters start anew."""
+    folder = scratch / f"{stage}-{entry.fingerprint(stage, *DRAWING, *inputs, section=section)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def pairs(scratch: Path, num: int, size: int, seed: int) -> twin_data.PairedPhotos:
+    """Draw these pairs, or find them drawn for another twin by the same code."""
+    return twin_data.paired_photos(drawn(scratch, "pairs", num=num, size=size, seed=seed), num, size, seed)

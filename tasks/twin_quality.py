@@ -16,10 +16,10 @@ from models.diffusion.sampling import Row, SamplingSettings, sample_rows
 from models.identity.leakage import wilson_interval
 from models.identity.recogniser import load_recogniser
 from models.metrics.disease_classifier import load_classifier, predict
-from models.phantom_data import phantom_photos
 from tasks import stage
 from tasks.durable import write_json
-from tasks.twin_params import TwinQuality, load_twins
+from tasks.twin_params import Photos, TwinQuality, load_twins
+from tasks.twin_photos import rendered
 
 ALLOWED = (0.2, 0.4)  # the paper's range of injection weights
 
@@ -34,10 +34,8 @@ def main(
     """Sample from the twin without LoRA and ask the other twins who and what is seen."""
     p = load_twins(params).twin_quality
     generator = load_generator(twins / "generator", ip_adapter=twins / "ip_adapter/ip_adapter.safetensors")
-    donors = phantom_photos(
-        scratch / f"donors-{p.seed}", num_identities=p.num_donors, shots=1, sign_share=0.0,
-        size=generator.image_size_px, seed=p.seed,
-    ).images  # fmt: skip
+    seen = Photos(num_identities=p.num_donors, shots=1, sign_share=0.0, seed=p.seed)
+    donors = rendered(scratch, seen, generator.image_size_px).images
     embeddings = [embed_donor(generator, donor) for donor in donors]
     by_weight = {weight: _sample(generator, _same_row(embeddings, weight), p) for weight in p.weights}
     graded = [(d, s) for d in DISEASES for s in (SEVERITIES if d != "normal" else ("",))]

@@ -16,7 +16,7 @@ from models.phantom_data import PhantomPhotos
 from tasks import stage
 from tasks.durable import write_json
 from tasks.twin_params import RecogniserTwin, load_twins
-from tasks.twin_photos import checkpoint, rendered
+from tasks.twin_photos import rendered, unfinished
 
 
 def main(
@@ -29,11 +29,11 @@ def main(
     p = load_twins(params).twin_recognisers
     photos = rendered(scratch, p.photos, p.image_size_px)
     unseen = rendered(scratch, p.unseen, p.image_size_px)
-    report = {}
+    kept, report = unfinished(scratch, "twin_recognisers", section=p), {}
     for loss in ("arcface", "cosface", "sphereface"):
         twin: RecogniserTwin = getattr(p, loss)
         path = recognisers / f"{loss}.onnx"
-        train(loss, twin, photos, path, checkpoint(scratch, loss, twin, p.photos))
+        train(loss, twin, photos, path, kept / f"{loss}.pt")
         report[loss] = verification(path, unseen)
         print(loss, report[loss], flush=True)
     write_json(metrics, report)

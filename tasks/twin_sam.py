@@ -19,9 +19,9 @@ from models.segmentation.sam import Prompt, Sam, load_sam
 from models.segmentation.training import train_sam
 from models.segmentation.twin_network import save_twin, twin_sam
 from tasks import stage
-from tasks.durable import fingerprint, write_json
+from tasks.durable import write_json
 from tasks.twin_params import load_twins
-from tasks.twin_photos import RENDERER, checkpoint
+from tasks.twin_photos import drawn, unfinished
 
 MAX_CLICKS = 3
 Mask = np.ndarray
@@ -30,8 +30,7 @@ Mask = np.ndarray
 def scenes(scratch: Path, num_scenes: int, size: int, seed: int) -> Scenes:
     """Render these scenes, or find them rendered."""
     values = {"num_scenes": num_scenes, "size": size, "seed": seed}
-    code = (*RENDERER[:1], Path("models/conditions.py"), Path("models/segmentation/phantom_scenes.py"))
-    return phantom_scenes(scratch / f"scenes-{fingerprint(*code, **values)}", **values)
+    return phantom_scenes(drawn(scratch, "scenes", **values), **values)
 
 
 def clicked(
@@ -104,10 +103,9 @@ def main(
     torch.manual_seed(p.seed)
     network = twin_sam(p.image_size_px)
     schedule = {"batch_size": p.batch_size, "learning_rate": p.learning_rate, "seed": p.seed}
-    pretrain_encoder(
-        network, train, steps=p.encoder_steps, checkpoint=checkpoint(scratch, "sam_encoder", p), **schedule
-    )
-    train_sam(network, train, steps=p.steps, checkpoint=checkpoint(scratch, "sam", p), **schedule)
+    kept = unfinished(scratch, "twin_sam", section=p)
+    pretrain_encoder(network, train, steps=p.encoder_steps, checkpoint=kept / "encoder.pt", **schedule)
+    train_sam(network, train, steps=p.steps, checkpoint=kept / "sam.pt", **schedule)
     save_twin(network, sam)
     report = quality(load_sam(str(sam)), scenes(scratch, p.num_unseen, p.image_size_px, p.seed + 1), p.seed)
     print(report, flush=True)

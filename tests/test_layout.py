@@ -51,10 +51,19 @@ def test_a_stage_runs_its_module_and_follows_its_section(stage: str) -> None:
     assert GRAPH[stage]["desc"]
 
 
+def used_by(module: str) -> set[str]:
+    """Return the modules that one imports, also by the name that a medical encoder's folder says."""
+    used = {module, *imports().find_upstream_modules(module)}
+    if "models.deid.medical_encoder" in used:
+        for name in imports().find_children("models.deid"):
+            if name.endswith("_encoder"):
+                used |= {name, *imports().find_upstream_modules(name)}
+    return used
+
+
 @pytest.mark.parametrize("stage", GRAPH)
 def test_a_stage_depends_on_every_module_that_it_imports(stage: str) -> None:
-    module = f"tasks.{stage}"
-    files = {file_of(name) for name in imports().find_upstream_modules(module) | {module}} - NOT_FOLLOWED
+    files = {file_of(name) for name in used_by(f"tasks.{stage}")} - NOT_FOLLOWED
     needed = {file for file in files if (ROOT / file).stat().st_size and not file.endswith("__init__.py")}
     deps = [Path(dep) for dep in GRAPH[stage]["deps"]]
     unseen = {file for file in needed if not any(Path(file).is_relative_to(dep) for dep in deps)}
