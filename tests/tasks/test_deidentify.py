@@ -12,6 +12,7 @@ from tasks import deidentify, shards
 from tasks.benchmark_params import Deidentify
 from tasks.donors import GeneratorFiles
 from tests.deid_world import write_deid_world
+from tests.entry_world import write_entry
 from tests.toy_deid import toy_deidentifier
 
 METHODS = {
@@ -139,6 +140,7 @@ def test_no_byte_depends_on_the_number_of_threads(world, made, tmp_path, monkeyp
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(world, made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    write_entry(tmp_path, "deidentify", Path(__file__))  # where the method of one's own lies
     few = section(methods={name: METHODS[name] for name in ("blur", "mine")})
     run(world, few, Path("whole"))
     whole = {path.relative_to("whole"): path.read_bytes() for path in Path("whole").rglob("*.*")}
@@ -161,6 +163,18 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(world, made, tmp_path
     run(world, few)
     assert calls == [4, 2, 4, 4, 2, 4]
     assert {path.relative_to(OUT): path.read_bytes() for path in OUT.rglob("*.*")} == whole
+
+
+def test_a_method_that_no_dep_holds_is_applied_anew(world, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    for shade in (9, 99):  # as another file of weights would change it, which its options do not tell
+        monkeypatch.setattr(
+            Told, "recover", lambda self, images, side_car, passwords, shade=shade: images * 0 + shade
+        )
+        run(world, section(methods={"mine": METHODS["mine"]}))
+        assert (images(shards.read_table(OUT / "mine"), "recovered") == shade).all()
+    assert "test_deidentify.Told lies in none of its deps" in caplog.text
+    assert {path.name for path in Path(".scratch").iterdir() if not (path / ".published").exists()} == set()
 
 
 @pytest.mark.parametrize(
