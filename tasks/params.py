@@ -1,5 +1,6 @@
 """Types and bounds of params.yaml: one frozen model per stage, a typo fails before any work."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -19,9 +20,11 @@ from tasks.benchmark_params import (
 )
 from tasks.deid_params import DeidFiles, TrainDeid
 from tasks.encoder_params import EvaluateAblation, TrainMedicalEncoder
+from tasks.release_params import ZONE, ReleaseKey
 from tasks.section import Count, Section, Share
 
 Disease = Literal["normal", "bcc", "conjunctivitis", "uveitis", "ptosis", "scc", "strabismus", "tao"]
+PHANTOMS = Path("data/phantom")
 ReaderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 
 
@@ -238,6 +241,7 @@ class Params(Section):
     inputs: Inputs
     cohort: Cohort | None = None
     attributes: Attributes
+    release_key: ReleaseKey
     generator: Generator
     ingest_patients: IngestPatients
     ingest_public: IngestPublic
@@ -277,6 +281,20 @@ class Params(Section):
                         f"{section}.recognisers.{name}: {path!r} lies outside inputs.recognisers "
                         f"({self.inputs.recognisers!r}); move the file there"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _published_key_is_for_phantoms(self) -> Self:
+        """A key that everybody knows hides nobody; the inputs decide, since a profile is soon renamed."""
+        if self.release_key.published and not (
+            self.profile == "phantom"
+            and Path(os.path.normpath(self.inputs.patients)).is_relative_to(PHANTOMS)
+        ):
+            raise ValueError(
+                f"release_key.published: everybody knows this key, and profile {self.profile} with inputs.patients "
+                f"{self.inputs.patients!r} is not of phantoms ({PHANTOMS}); remove it and set release_key.path to "
+                f"{ZONE / 'release.key'}"
+            )
         return self
 
     @model_validator(mode="after")
