@@ -67,11 +67,27 @@ class IngestPublic(Ingest):
 
 
 class ProfileCohort(Section):
-    """The patients' statistics that may be published."""
+    """The patients' statistics that may be published, and what they may tell of one patient."""
 
     age_edges: tuple[int, ...]
     min_cell: Count
     attributes: Literal["records", "estimated"]
+    epsilon: Annotated[float, Field(gt=0, le=10)]
+    joint_share: Annotated[float, Field(ge=0, lt=1)]  # of epsilon; 0: the joint is the margins' product
+    max_epsilon: Annotated[float, Field(gt=0)]  # over all versions; phantoms' are not counted
+
+    @model_validator(mode="after")
+    def _one_version_fits(self) -> Self:
+        if self.epsilon > self.max_epsilon:
+            raise ValueError(
+                f"profile_cohort.epsilon: {self.epsilon:g} is above max_epsilon ({self.max_epsilon:g}), so no version "
+                "could be made; lower it"
+            )
+        if list(self.age_edges) != sorted(set(self.age_edges)) or len(self.age_edges) < 2:
+            raise ValueError(
+                f"profile_cohort.age_edges: {list(self.age_edges)} must be two or more growing years"
+            )
+        return self
 
 
 class Generator(Section):

@@ -23,6 +23,7 @@ from tasks import durable, launch, shards
 from tasks.params import Generator, TrainLora, load
 
 STAGE = "train_lora"
+PUBLIC_METRICS = ("loss", "trainable_parameters")
 MODELS = Path(next(iter(models.diffusion.__path__))).parent
 FILES = ("diffusion", "conditions.py", "checkpoint.py", "distributed.py")
 CODE = (*(MODELS / name for name in FILES), Path(__file__))
@@ -59,8 +60,10 @@ def training_images(faces: Path, size_px: int) -> Iterator[np.ndarray]:
                 yield image
 
 
-def publish(unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraSettings) -> None:
-    """Put weights and grids at `lora` in one rename; grids are linked, so a kill leaves them in scratch."""
+def publish(
+    unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraSettings, summary: dict
+) -> None:
+    """Put weights, grids and counts at `lora` in one rename; grids are linked: a kill leaves them in scratch."""
     incoming = lora.with_name(f".{lora.name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)
     (incoming / "grids").mkdir(parents=True)
@@ -70,6 +73,7 @@ def publish(unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraS
             os.link(grid, incoming / "grids" / grid.name)
         except OSError:  # scratch on another file system
             shutil.copyfile(grid, incoming / "grids" / grid.name)
+    durable.write_json(incoming / "training.json", summary)
     shutil.rmtree(lora, ignore_errors=True)
     incoming.replace(lora)
 
@@ -101,8 +105,9 @@ def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: T
     summary = fine_tune(networks, moments, captions, settings, scratch)
     together.wait()  # nobody needs the scratch any more
     if together.is_main:
-        publish(networks.unet, scratch / "grids", lora, settings)
-        durable.write_json(metrics, summary)
+        publish(networks.unet, scratch / "grids", lora, settings, summary)
+        # Metrics may leave; exact counts of patients' photos stay with the weights.
+        durable.write_json(metrics, {name: summary[name] for name in PUBLIC_METRICS})
         forget_scratch()
     return summary["images_seen"]
 
