@@ -52,7 +52,7 @@ def measure(data: Path, params: Params, steps: int, every: int) -> dict[str, Any
     chosen = params.model_copy(update={"select": params.select.model_copy(update=wanted)})
     select.run(
         Path("screened/kept"), data / "profile/cohort.json", patients, Path("selected"),
-        Path("distribution.json"), Path("legibility.json"), chosen,
+        Path("distribution.json"), Path("legibility.json"), chosen, Path("exact.json"),
     )  # fmt: skip
     names = ("leakage", "distribution", "legibility")
     return {"steps": steps, "images": num, "images_per_second": num / seconds} | {

@@ -1,5 +1,6 @@
 """Types and bounds of params.yaml: one frozen model per stage, a typo fails before any work."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -19,9 +20,11 @@ from tasks.benchmark_params import (
 )
 from tasks.deid_params import DeidFiles, TrainDeid
 from tasks.encoder_params import EvaluateAblation, TrainMedicalEncoder
+from tasks.release_params import ZONE, ReleaseKey
 from tasks.section import Count, Section, Share
 
 Disease = Literal["normal", "bcc", "conjunctivitis", "uveitis", "ptosis", "scc", "strabismus", "tao"]
+PHANTOMS = Path("data/phantom")
 ReaderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 
 
@@ -64,11 +67,27 @@ class IngestPublic(Ingest):
 
 
 class ProfileCohort(Section):
-    """The patients' statistics that may be published."""
+    """The patients' statistics that may be published, and what they may tell of one patient."""
 
     age_edges: tuple[int, ...]
     min_cell: Count
     attributes: Literal["records", "estimated"]
+    epsilon: Annotated[float, Field(gt=0, le=10)]
+    joint_share: Annotated[float, Field(ge=0, lt=1)]  # of epsilon; 0: the joint is the margins' product
+    max_epsilon: Annotated[float, Field(gt=0)]  # over all versions; phantoms' are not counted
+
+    @model_validator(mode="after")
+    def _one_version_fits(self) -> Self:
+        if self.epsilon > self.max_epsilon:
+            raise ValueError(
+                f"profile_cohort.epsilon: {self.epsilon:g} is above max_epsilon ({self.max_epsilon:g}), so no version "
+                "could be made; lower it"
+            )
+        if list(self.age_edges) != sorted(set(self.age_edges)) or len(self.age_edges) < 2:
+            raise ValueError(
+                f"profile_cohort.age_edges: {list(self.age_edges)} must be two or more growing years"
+            )
+        return self
 
 
 class Generator(Section):
@@ -238,6 +257,7 @@ class Params(Section):
     inputs: Inputs
     cohort: Cohort | None = None
     attributes: Attributes
+    release_key: ReleaseKey
     generator: Generator
     ingest_patients: IngestPatients
     ingest_public: IngestPublic
@@ -277,6 +297,20 @@ class Params(Section):
                         f"{section}.recognisers.{name}: {path!r} lies outside inputs.recognisers "
                         f"({self.inputs.recognisers!r}); move the file there"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _published_key_is_for_phantoms(self) -> Self:
+        """A key that everybody knows hides nobody; the inputs decide, since a profile is soon renamed."""
+        if self.release_key.published and not (
+            self.profile == "phantom"
+            and Path(os.path.normpath(self.inputs.patients)).is_relative_to(PHANTOMS)
+        ):
+            raise ValueError(
+                f"release_key.published: everybody knows this key, and profile {self.profile} with inputs.patients "
+                f"{self.inputs.patients!r} is not of phantoms ({PHANTOMS}); remove it and set release_key.path to "
+                f"{ZONE / 'release.key'}"
+            )
         return self
 
     @model_validator(mode="after")

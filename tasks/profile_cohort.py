@@ -1,23 +1,26 @@
 """Stage profile_cohort: the patients' faces -> the publishable statistics that sampling follows."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pyarrow as pa
 import typer
 
 from models.attributes.deepface import estimate
 from models.diffusion.images import decode
-from models.metrics.cohort_profile import cohort_profile
-from tasks import durable, shards, stage
+from models.metrics.cohort_profile import Mechanism, cells_of, cohort_profile, one_photo_each, version_of
+from tasks import durable, profile_versions, shards, stage
 from tasks.params import Params, load
+from tasks.release_key import release_key
 
 STAGE = "profile_cohort"
+log = logging.getLogger(__name__)
 
 
-def attributes(faces: Path, params: Params) -> tuple[np.ndarray, list[str]]:
+def attributes(table: pa.Table, params: Params) -> tuple[np.ndarray, list[str]]:
     """Return ages and genders of the faces: the records' where stated and wanted, else DeepFace's."""
-    table = shards.read_table(faces, columns=["image", "age", "gender"])
     use_records = params.profile_cohort.attributes == "records"
     ages = [float("nan") if age is None else age for age in table["age"].to_pylist()]
     genders = [gender or "" for gender in table["gender"].to_pylist()]
@@ -32,28 +35,37 @@ def attributes(faces: Path, params: Params) -> tuple[np.ndarray, list[str]]:
     return np.array(ages), genders
 
 
-def run(faces: Path, profile: Path, params: Params) -> int:
-    """Write the profile; return the number of photos it rests on."""
-    ages, genders = attributes(faces, params)
-    table = shards.read_table(faces, columns=["patient_id", "disease"])
+def note(version: bytes, params: Params) -> None:
+    """Note a hospital's version beside its key; phantoms, whose key everybody knows, have nothing to lose."""
     section = params.profile_cohort
-    value = cohort_profile(
-        table["patient_id"].to_pylist(),
-        table["disease"].to_pylist(),
-        ages,
-        genders,
-        age_edges=section.age_edges,
-        min_cell=section.min_cell,
-    )
+    if params.release_key.path:
+        zone = Path(params.release_key.path).expanduser().parent
+        spent = profile_versions.record(zone, version.hex(), section.epsilon, section.max_epsilon)
+        log.info("%s: epsilon %g of %g spent over all versions", STAGE, spent, section.max_epsilon)
+
+
+def run(faces: Path, profile: Path, params: Params) -> int:
+    """Write the profile; return the number of photos it rests on, one a patient."""
+    table = shards.read_table(faces, columns=["image_id", "patient_id"])
+    rows = one_photo_each(table["patient_id"].to_pylist(), table["image_id"].to_pylist())
+    columns = ["image", "patient_id", "disease", "age", "gender"]
+    table = shards.take_rows(faces, rows, columns)
+    section = params.profile_cohort
+    cells = cells_of(table["disease"].to_pylist(), *attributes(table, params), section.age_edges)
+    mechanism = Mechanism(section.epsilon, section.joint_share, section.min_cell, section.age_edges)
+    key = release_key(params.release_key, STAGE)
+    version = version_of(table["patient_id"].to_pylist(), cells, mechanism, key)
+    value = cohort_profile(cells, mechanism, version)
+    note(version, params)
     durable.write_json(profile, value)
-    return table.num_rows
+    return len(rows)
 
 
 def main(
     faces: Annotated[Path, typer.Option(help="shards of the patients' faces")],
     profile: Annotated[Path, typer.Option(help="out: the published profile as JSON")],
 ) -> None:
-    """Profile the cohort in cells of at least min_cell patients."""
+    """Profile the cohort, with noise: no two versions tell a patient by their difference."""
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(faces, profile, params)

@@ -25,6 +25,7 @@ STAGES = (
     "screen_identity",
     "select",
 )
+OF_PATIENTS = ("ingest_patients", "profile_cohort", "train_lora")  # their images are patients' photos
 LARGEST_MB = 6
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,13 @@ def num_above(rows: pa.Table, leakage: dict[str, Any]) -> int:
 
 
 def timings() -> dict[str, dict[str, float]]:
-    """Return the time of each stage that ran in this checkout."""
+    """Return the time of each stage that ran in this checkout, and its images unless they are the patients'."""
     found = {stage: headline.read(shards.SCRATCH / "timings" / f"{stage}.json") for stage in STAGES}
-    return {stage: timing for stage, timing in found.items() if timing}
+    return {
+        stage: {"seconds": timing["seconds"]} if stage in OF_PATIENTS else timing
+        for stage, timing in found.items()
+        if timing
+    }
 
 
 def measure(data: Path, tables: report_pictures.Tables, params: Params) -> Measured:
@@ -69,11 +74,7 @@ def measure(data: Path, tables: report_pictures.Tables, params: Params) -> Measu
     return Measured(
         title=params.report.title,
         profile=params.profile,
-        ingested={
-            "patients' photos": metrics(data, "ingest_patients", "ingest_patients"),
-            "public faces": metrics(data, "ingest_public", "ingest_public"),
-        },
-        lora=metrics(data, "train_lora", "train_lora"),
+        ingested=metrics(data, "ingest_public", "ingest_public"),
         leakage=leakage,
         distribution=metrics(data, "distribution", "select"),
         legibility=metrics(data, "legibility", "select"),

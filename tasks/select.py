@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,9 @@ from tqdm import tqdm
 from models.attributes.deepface import estimate
 from models.conditions import DISEASES, GENDERS
 from models.diffusion.images import decode
-from models.metrics.cohort_profile import age_labels
+from models.metrics.cohort_profile import age_labels, one_photo_each
 from models.metrics.disease_classifier import DiseaseClassifier, load_classifier, predict
-from models.metrics.distribution import Attributes, Profile, middle_ages, table_2
+from models.metrics.distribution import Attributes, Profile, exact_table_2, middle_ages, table_2
 from models.metrics.legibility import legibility as read_signs
 from models.metrics.quotas import cell_quotas, fill_quotas, filling_factor, shortfall
 from tasks import durable, schemas, shards, stage
@@ -29,14 +29,24 @@ SHARD_ROWS = 256
 WORST = 3  # short cells that an error names; all of them stand in the metrics
 COLUMNS = ["plan_row", "arm", "disease", "severity", "age_bin", "gender"]
 NOTES = {
-    "age": "Wasserstein-1 in years / 100. Both sides estimated by the same network, so its bias cancels.",
-    "ci95": "Percentile bootstrap over the images; the patients' photos are the fixed target.",
-    "disease": "Discrete metric: Wasserstein-1 is the total variation. Patients' as recorded, images' as {}.",
-    "gender": "Discrete metric: Wasserstein-1 is the total variation. Both sides estimated likewise.",
+    "age": "Wasserstein-1 in years / 100, ages by the middles of their bins.",
+    "ci95": "Percentile bootstrap over the images; the published profile is the fixed target.",
+    "disease": "Discrete metric: Wasserstein-1 is the total variation. Images' as {}.",
+    "gender": "Discrete metric: Wasserstein-1 is the total variation.",
     "histograms": "Patients': the published profile. Images': as Table 2 sees them.",
     "planned": "Planned cells against the published profile; ages by the middles of their bins.",
+    "profile_error": "Total variation by which the profile's noise is expected to part it from the patients.",
+    "wasserstein": "Images as estimated, against the published profile; against the patients: in the hospital.",
 }
 log = logging.getLogger(__name__)
+
+
+class Measured(NamedTuple):
+    """What is said of the images: for everybody, for the hospital, and how well the signs are read."""
+
+    table: dict[str, Any]
+    exact: dict[str, Any]
+    legibility: dict[str, Any]
 
 
 def planned(rows: pa.Table, profile: Profile) -> Attributes:
@@ -138,6 +148,13 @@ def choose(rows: pa.Table, profile: Profile, total: int) -> tuple[np.ndarray, di
     return chosen, shortfall(quotas, [cells[row] for row in chosen.tolist()])
 
 
+def look_at_patients(faces: Path, home: Path) -> Attributes:
+    """Return one photo of each patient, the disease as recorded, age and gender as estimated."""
+    table = shards.read_table(faces, columns=["image_id", "patient_id", "disease"])
+    rows = np.array(one_photo_each(table["patient_id"].to_pylist(), table["image_id"].to_pylist()))
+    return look(faces, rows, _index(table["disease"].take(rows), DISEASES), home, None, "patients")
+
+
 def measure(
     kept: Path,
     rows: pa.Table,
@@ -145,24 +162,22 @@ def measure(
     patient_faces: Path,
     profile: Profile,
     params: Params,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return Table 2 and the legibility of the guided images; the rows of each arm are sorted."""
+) -> Measured:
+    """Return both tables and the legibility of the guided images; the rows of each arm are sorted."""
     section, home = params.select, Path(params.attributes.deepface_home)
     judge = load_classifier(Path(section.classifier)) if section.judge_diseases else None
     meant = {arm: planned(rows.take(part), profile) for arm, part in arms.items()}
     seen = {arm: look(kept, part, meant[arm].disease, home, judge, arm) for arm, part in arms.items()}
-    recorded = _index(shards.read_table(patient_faces, columns=["disease"])["disease"], DISEASES)
-    patients = look(patient_faces, np.arange(len(recorded)), recorded, home, None, "patients")
-    table = table_2(patients, seen, meant, profile, num_resamples=section.bootstrap, seed=section.seed)
+    drawn = {"num_resamples": section.bootstrap, "seed": section.seed}
+    exact = exact_table_2(look_at_patients(patient_faces, home), seen, **drawn)
+    table = table_2(seen, meant, profile, **drawn)
     source = "judged by the classifier" if judge else "planned"
     table["notes"] = NOTES | {"disease": NOTES["disease"].format(source)}
     if not judge:
-        return table, {
-            "judged": False,
-            "why": "select.judge_diseases is false: the judge knows phantoms only",
-        }
+        why = "select.judge_diseases is false: the judge knows phantoms only"
+        return Measured(table, exact, {"judged": False, "why": why})
     severity = rows["severity"].take(arms["guided"]).to_pylist()
-    return table, read_signs(meant["guided"].disease, severity, seen["guided"].disease)
+    return Measured(table, exact, read_signs(meant["guided"].disease, severity, seen["guided"].disease))
 
 
 def run(
@@ -173,16 +188,21 @@ def run(
     metrics: Path,
     legible: Path,
     params: Params,
+    exact: Path,
 ) -> int:
-    """Write Table 2 and the legibility, then the selection, unless too short; return its number of images."""
+    """Write Table 2, once for everybody and once for the hospital, and the legibility; then the selection.
+
+    Raises ValueError where the selection is too short; returns its number of images.
+    """
     section = params.select
     rows, published = shards.read_table(kept, columns=COLUMNS), json.loads(profile.read_text())
     chosen, short = choose(rows, published, section.num_images)
     random = np.flatnonzero(np.array(rows["arm"].to_pylist(), str) == "random")
     arms = {"random": random, "guided": np.sort(chosen)}
-    table, reading = measure(kept, rows, arms, patient_faces, published, params)
-    durable.write_json(metrics, table | {"shortfall": short})
-    durable.write_json(legible, reading)
+    found = measure(kept, rows, arms, patient_faces, published, params)
+    durable.write_json(metrics, found.table | {"shortfall": short})
+    durable.write_json(exact, found.exact)
+    durable.write_json(legible, found.legibility)
     refuse_shortfall(short, section, params.plan_sampling.over_generation)
     shards.write_parts(selected_parts(kept, chosen), selected)
     return len(chosen)
@@ -195,11 +215,12 @@ def main(
     selected: Annotated[Path, typer.Option(help="out: shards of the images selected")],
     metrics: Annotated[Path, typer.Option(help="out: Table 2 and the shortfall as JSON")],
     legibility: Annotated[Path, typer.Option(help="out: how well the diseases are recognised, as JSON")],
+    exact: Annotated[Path, typer.Option(help="out: Table 2 against the patients, which stays in the hospital")],
 ) -> None:
     """Select the images that match the patients' statistics."""
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
-        record.images = run(kept, profile, patient_faces, selected, metrics, legibility, params)
+        record.images = run(kept, profile, patient_faces, selected, metrics, legibility, params, exact)
 
 
 if __name__ == "__main__":

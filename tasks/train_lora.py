@@ -22,6 +22,7 @@ from tasks import durable, entry, launch, shards
 from tasks.params import Generator, TrainLora, load
 
 STAGE = "train_lora"
+PUBLIC_METRICS = ("loss", "trainable_parameters")
 BATCH = 64
 
 
@@ -55,8 +56,10 @@ def training_images(faces: Path, size_px: int) -> Iterator[np.ndarray]:
                 yield image
 
 
-def publish(unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraSettings) -> None:
-    """Put weights and grids at `lora` in one rename; grids are linked, so a kill leaves them in scratch."""
+def publish(
+    unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraSettings, summary: dict
+) -> None:
+    """Put weights, grids and counts at `lora` in one rename; grids are linked: a kill leaves them in scratch."""
     incoming = lora.with_name(f".{lora.name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)
     (incoming / "grids").mkdir(parents=True)
@@ -66,6 +69,7 @@ def publish(unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraS
             os.link(grid, incoming / "grids" / grid.name)
         except OSError:  # scratch on another file system
             shutil.copyfile(grid, incoming / "grids" / grid.name)
+    durable.write_json(incoming / "training.json", summary)
     shutil.rmtree(lora, ignore_errors=True)
     incoming.replace(lora)
 
@@ -91,8 +95,9 @@ def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: T
     summary = fine_tune(networks, moments, captions, settings, scratch)
     together.wait()  # nobody needs the scratch any more
     if together.is_main:
-        publish(networks.unet, scratch / "grids", lora, settings)
-        durable.write_json(metrics, summary)
+        publish(networks.unet, scratch / "grids", lora, settings, summary)
+        # Metrics may leave; exact counts of patients' photos stay with the weights.
+        durable.write_json(metrics, {name: summary[name] for name in PUBLIC_METRICS})
         shards.clear_scratch(STAGE)
     return summary["images_seen"]
 

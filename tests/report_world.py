@@ -97,7 +97,8 @@ def distribution(guided: float = 0.02) -> dict:
     return {
         "wasserstein": {name: pair(guided) for name in labels},
         "planned": {name: {"guided": 0.004, "random": 0.2} for name in labels},
-        "n": {"patients": 12, "guided": 40, "random": 40},
+        "n": {"guided": 40, "random": 40},
+        "profile_error": {"disease": 0.136, "age": 0.105, "gender": 0.054},
         "shortfall": {"cells": [], "total": 0, "share": 0.0},
         "histograms": {
             name: {arm: {label: 1 / len(part) for label in part} for arm in ("patients", "guided", "random")}
@@ -116,11 +117,9 @@ def write_metrics(data: Path, **changes: dict) -> None:
         "quarantined": 2,
         "reasons": {"file_missing": 2},
         "flags": {},
-        "patients": 6,
     }
     values = {
-        "ingest_patients": ingested, "ingest_public": ingested | {"reasons": {"<b>odd</b>": 2}},
-        "train_lora": {"photos": 9, "steps": 120}, "leakage": leakage(30, 3),
+        "ingest_public": ingested | {"reasons": {"<b>odd</b>": 2}}, "leakage": leakage(30, 3),
         "distribution": distribution(), "legibility": legibility(index, severity, seen),
     }  # fmt: skip
     for name, value in (values | changes).items():

@@ -1,4 +1,4 @@
-"""Table 2: how far the diseases, ages and genders of a set of images lie from the patients'."""
+"""Table 2: how far the diseases, ages and genders of a set of images lie from the published profile's."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,30 +31,67 @@ class Attributes:
         return len(self.age)
 
 
+@dataclass(frozen=True)
+class Target:
+    """Shares that images are compared with; ages are values with weights."""
+
+    disease: Float[np.ndarray, " d"]
+    age: Float[np.ndarray, " a"]  # years
+    age_weights: Float[np.ndarray, " a"]
+    gender: Float[np.ndarray, " g"]
+
+
+def published(profile: Profile) -> Target:
+    """Return the profile as a target; an age stands for the middle of its bin."""
+    return Target(
+        np.array([profile["disease"][name] for name in DISEASES]),
+        middle_ages(profile),
+        np.array([profile["age"][label] for label in age_labels(profile["age_edges"])]),
+        np.array([profile["gender"][name] for name in GENDERS]),
+    )
+
+
+def exactly(patients: Attributes) -> Target:
+    """Return the patients themselves as a target: what comes of it tells of them, and stays in the hospital."""
+    return Target(
+        _counts(patients.disease, DISEASES), patients.age, np.ones(len(patients)),
+        _counts(patients.gender, GENDERS),
+    )  # fmt: skip
+
+
+def in_bins(images: Attributes, profile: Profile) -> Attributes:
+    """Put each age into the middle of its bin, as the profile does."""
+    middles = middle_ages(profile)[age_bins(images.age, profile["age_edges"])]
+    return Attributes(images.disease, middles, images.gender)
+
+
+def distances(images: Attributes, target: Target) -> dict[str, float]:
+    """Return Wasserstein-1 per attribute: ages in years / 100, disease and gender by the discrete metric."""
+    return {
+        "disease": total_variation(_counts(images.disease, DISEASES), target.disease),
+        "age": wasserstein_1(images.age / 100, target.age / 100, y_weights=target.age_weights),
+        "gender": total_variation(_counts(images.gender, GENDERS), target.gender),
+    }
+
+
 def estimated_distances(
-    images: Attributes, patients: Attributes, *, num_resamples: int, seed: int
+    images: Attributes, target: Target, *, num_resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Return {value, ci95, n} per attribute; value and ci95 are None where there is no image.
 
-    The images are the sample; the patients are the target, and stay fixed.
+    The images are the sample; the target stays fixed.
     """
-    measures: dict[str, Callable[[np.ndarray], float]] = {
-        "disease": lambda rows: total_variation(
-            _counts(images.disease[rows], DISEASES), _counts(patients.disease, DISEASES)
-        ),
-        "age": lambda rows: wasserstein_1(images.age[rows] / 100, patients.age / 100),
-        "gender": lambda rows: total_variation(
-            _counts(images.gender[rows], GENDERS), _counts(patients.gender, GENDERS)
-        ),
-    }
     n = len(images)
     if not n:
         return {name: {"value": None, "ci95": None, "n": 0} for name in NAMES}
     found = {}
-    for name, measure in measures.items():
+    for name, value in distances(images, target).items():
+
+        def measure(rows: np.ndarray, name: str = name) -> float:
+            return distances(images[rows], target)[name]
+
         bounds = bootstrap_interval(measure, n, num_resamples=num_resamples, seed=seed)
-        value = round(measure(np.arange(n)), 6)
-        found[name] = {"value": value, "ci95": [round(bound, 6) for bound in bounds], "n": n}
+        found[name] = {"value": round(value, 6), "ci95": [round(bound, 6) for bound in bounds], "n": n}
     return found
 
 
@@ -68,12 +105,7 @@ def planned_distances(planned: Attributes, profile: Profile) -> dict[str, float 
     """Return the distance of planned cells, ages at the middle of their bins, from the published profile."""
     if not len(planned):
         return dict.fromkeys(NAMES)
-    weights = np.array([profile["age"][label] for label in age_labels(profile["age_edges"])])
-    found = {"age": wasserstein_1(planned.age / 100, middle_ages(profile) / 100, y_weights=weights)}
-    for name, index, names in (("disease", planned.disease, DISEASES), ("gender", planned.gender, GENDERS)):
-        target = np.array([profile[name][label] for label in names])
-        found[name] = total_variation(_counts(index, names), target)
-    return {name: round(found[name], 6) for name in NAMES}
+    return {name: round(value, 6) for name, value in distances(planned, published(profile)).items()}
 
 
 def histograms(arms: Mapping[str, Attributes], profile: Profile) -> dict[str, dict[str, Any]]:
@@ -92,7 +124,6 @@ def histograms(arms: Mapping[str, Attributes], profile: Profile) -> dict[str, di
 
 
 def table_2(
-    patients: Attributes,
     estimated: Mapping[str, Attributes],
     planned: Mapping[str, Attributes],
     profile: Profile,
@@ -100,22 +131,41 @@ def table_2(
     num_resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Return Table 2 by attribute and arm, as estimated from the images and as planned, and what it rests on.
+    """Return Table 2 by attribute and arm, as estimated from the images and as planned.
 
-    Each arm is compared with the same patients, by the same estimators.
+    Both are compared with the published profile, so the table tells no more of the patients than that does.
     """
     seen = {
-        arm: estimated_distances(images, patients, num_resamples=num_resamples, seed=seed)
+        arm: estimated_distances(
+            in_bins(images, profile), published(profile), num_resamples=num_resamples, seed=seed
+        )
         for arm, images in estimated.items()
     }
     meant = {arm: planned_distances(images, profile) for arm, images in planned.items()}
     return {
-        "wasserstein": {name: {arm: row[name] for arm, row in seen.items()} for name in NAMES},
-        "planned": {name: {arm: row[name] for arm, row in meant.items()} for name in NAMES},
+        "wasserstein": _by_name(seen),
+        "planned": _by_name(meant),
         "total_variation": {name: {arm: row[name]["value"] for arm, row in seen.items()} for name in NOMINAL},
         "histograms": histograms(estimated, profile),
-        "n": {"patients": len(patients)} | {arm: len(images) for arm, images in estimated.items()},
+        "profile_error": profile["privacy"]["expected_total_variation"],
+        "n": {arm: len(images) for arm, images in estimated.items()},
     }
+
+
+def exact_table_2(
+    patients: Attributes, estimated: Mapping[str, Attributes], *, num_resamples: int, seed: int
+) -> dict[str, Any]:
+    """Return the distances from the patients themselves, by the same estimators; for the hospital's eyes alone."""
+    target = exactly(patients)
+    found = {
+        arm: estimated_distances(images, target, num_resamples=num_resamples, seed=seed)
+        for arm, images in estimated.items()
+    }
+    return {"wasserstein": _by_name(found), "n": {"patients": len(patients)}}
+
+
+def _by_name(by_arm: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {arm: row[name] for arm, row in by_arm.items()} for name in NAMES}
 
 
 def _counts(index: Int[np.ndarray, " n"], names: tuple[str, ...] | list[str]) -> Float[np.ndarray, " k"]:

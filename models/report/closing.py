@@ -20,10 +20,10 @@ LIMITS = {
 COMMON = (
     "Not anonymous by proof. The screen removes what these recognisers recognise: another recogniser, a "
     "person who knows the patient, or a mole in its place may still tell.",
-    "Not differentially private. Who was in the training set may be guessable from the weights, which is why "
+    "Only the profile is differentially private; the images are not. Who was in the training set may be guessable from the weights, which is why "
     "they stay inside.",
-    "A patient who is the only one of an age, gender and disease is protected by merged cells in the profile "
-    "and by the screen in the images, by nothing else.",
+    "A patient who is the only one of an age, gender and disease is protected by noise in the profile and by "
+    "the screen in the images, by nothing else.",
     "A donor's face lends its features to an image: use public faces whose licence and consent allow it.",
     "A severity is what was asked for. No clinician has graded these images; diseases must be confirmed "
     "before anything is learnt from them.",

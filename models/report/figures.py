@@ -90,15 +90,27 @@ def distances(measured: Measured) -> Markup:
     return section(
         "distances",
         "Table 2: do the images match the patients?",
-        tag("p", "Random and guided are estimated from the images; as planned is what the plan asked for."),
+        tag(
+            "p",
+            "Random and guided are estimated from the images; as planned is what the plan asked for. All are "
+            "distances from the published profile, which noise parts from the patients; the distance from the "
+            "patients themselves would tell of them, and stays in the hospital (data/patients/distribution.json).",
+        ),
         table(columns, rows, caption=METRIC + OTHERS),
         bullets(distance_findings(distribution)),
         tag("h3", "Distributions side by side"),
         legend(SOURCE_COLOURS),
         tag("div", *panels, class_="panels"),
-        tag("p", "Patients: the published profile, in which small cells are merged.", class_="weak"),
+        tag("p", _profile_error(distribution), class_="weak"),
         _shortfall(distribution["shortfall"]),
     )
+
+
+def _profile_error(distribution: Mapping[str, Any]) -> str:
+    errors = distribution.get("profile_error") or {}
+    parts = ", ".join(f"{name} {decimal(value)}" for name, value in errors.items())
+    known = f" Its noise is expected to move it by (total variation): {parts}." if parts else ""
+    return f"Patients: the published profile, made private by noise.{known}"
 
 
 def _ordered(shares: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -136,18 +148,16 @@ def _shortfall(shortfall: Mapping[str, Any]) -> Markup:
 
 def reasons(measured: Measured) -> Markup:
     """Return why photos were quarantined and images rejected."""
-    tables = [
-        _counts(f"Quarantined {name}", part.get("reasons") or {}) for name, part in measured.ingested.items()
-    ]
     rejected = {
         _plainly(reason): number for reason, number in measured.leakage["screened"]["reasons"].items()
     }
-    tables.append(_counts("Rejected images", rejected))
-    tables += [
-        _counts(f"Flags of kept {name}", part["flags"])
-        for name, part in measured.ingested.items()
-        if part.get("flags")
+    public = measured.ingested
+    tables = [
+        _counts("Quarantined public faces", public.get("reasons") or {}),
+        _counts("Rejected images", rejected),
     ]
+    if public.get("flags"):
+        tables.append(_counts("Flags of kept public faces", public["flags"]))
     return section("reasons", "Reasons of rejection and quarantine", tag("div", *tables, class_="columns"))
 
 

@@ -22,8 +22,7 @@ class Measured:
 
     title: str
     profile: str
-    ingested: Mapping[str, Mapping[str, Any]]  # "patients' photos" and "public faces"
-    lora: Mapping[str, Any]
+    ingested: Mapping[str, Any]  # public faces; exact counts of patients' photos are on no page
     leakage: Mapping[str, Any]
     distribution: Mapping[str, Any]
     legibility: Mapping[str, Any]

@@ -35,7 +35,7 @@ OPEN = {
                         "near_duplicate_bits", "held_out_share"},
     "ingest_public": {"image_size_px", "min_size_px", "max_megapixels", "max_aspect", "near_duplicate_bits",
                       "calibration_share", "floor_share"},
-    "profile_cohort": {"age_edges", "min_cell"},
+    "profile_cohort": {"age_edges", "epsilon", "joint_share", "max_epsilon", "min_cell"},
     "train_lora": {"alpha", "targets", "max_grad_norm", "ema_decay", "caption_dropout", "precision", "seed"},
     "plan_sampling": {"num_direct", "num_random", "over_generation", "max_donor_uses", "seed"},
     "sample": {"num_inference_steps", "guidance_scale", "batch_size", "precision"},

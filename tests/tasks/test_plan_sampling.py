@@ -8,12 +8,15 @@ import pyarrow as pa
 import pytest
 
 from models.conditions import DISEASES, GENDERS
-from models.metrics.cohort_profile import age_bins, age_labels, cohort_profile
+from models.metrics.cohort_profile import age_bins, age_labels
 from tasks import durable, plan_sampling, schemas, shards
 from tasks.params import PlanSampling, ProfileCohort
+from tests.toy_profile import exact_profile
 
 EDGES = (0, 20, 40, 60, 80, 101)
-COHORT = ProfileCohort(age_edges=EDGES, min_cell=3, attributes="records")
+COHORT = ProfileCohort(
+    age_edges=EDGES, min_cell=3, attributes="records", epsilon=3, joint_share=0, max_epsilon=30
+)  # fmt: skip
 
 
 def section(**changes) -> PlanSampling:
@@ -37,13 +40,11 @@ def public_faces(ages: np.ndarray, genders: list[str], split: list[str]) -> pa.T
 def world(tmp_path):
     """240 patients' photos and 600 public faces, a third of them donors, none of whom is over 80."""
     rng = np.random.default_rng(0)
-    profile = cohort_profile(
-        [f"p{i // 3}" for i in range(240)],
+    profile = exact_profile(
         [DISEASES[int(i)] for i in rng.integers(8, size=240)],
         rng.triangular(4, 68, 99, 240),
         [GENDERS[int(i)] for i in rng.integers(2, size=240)],
-        age_edges=EDGES,
-        min_cell=3,
+        EDGES,
     )
     durable.write_json(tmp_path / "cohort.json", profile)
     splits = ["donor", "calibration", "floor"] * 200
@@ -171,7 +172,7 @@ def test_a_donor_limit_that_is_too_small_is_refused_with_the_remedy(world):
 
 
 def test_a_profile_of_other_bins_or_none_is_refused(world):
-    other = ProfileCohort(age_edges=(0, 50, 101), min_cell=3, attributes="records")
+    other = COHORT.model_copy(update={"age_edges": (0, 50, 101)})
     arguments = (world / "faces", world / "p.parquet", world / "m.json", section(), other)
     with pytest.raises(ValueError, match=r"profile_cohort\.age_edges: \[0, 50, 101\] differ"):
         plan_sampling.run(world / "cohort.json", *arguments)

@@ -28,6 +28,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page_of(world: Path, out: Path, profile: str = "phantom", show: bool = True, title: str = "T") -> str:
     document = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
     document |= {"profile": profile, "report": {"show_patients": show, "title": title}}
+    if profile != "phantom":
+        document["release_key"] = {"path": "data/hospital/keys/release.key"}
     document["inputs"]["recognisers"] = str(world)
     document["screen_identity"]["recognisers"] = {name: str(world / f"{name}.onnx") for name in NAMES}
     document["evaluate_identity"]["recognisers"] = document["screen_identity"]["recognisers"]
@@ -146,7 +148,7 @@ def test_a_disease_that_nobody_judged_says_why(world: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("missing", "stage"),
-    [("leakage", "screen_identity"), ("distribution", "select"), ("train_lora", "train_lora")],
+    [("leakage", "screen_identity"), ("distribution", "select"), ("ingest_public", "ingest_public")],
 )
 def test_a_missing_input_names_the_stage_that_makes_it(
     world: Path, tmp_path: Path, missing: str, stage: str

@@ -14,10 +14,10 @@ import pytest
 
 from models.conditions import DISEASES, GENDERS
 from models.diffusion.images import encode_png
-from models.metrics.cohort_profile import cohort_profile
 from models.phantom import render, sample_phantom, sample_shot
 from tasks import durable, schemas, select, shards
 from tasks.params import Params, load
+from tests.toy_profile import exact_profile
 
 ROOT = Path(__file__).parents[2]
 EDGES = (0, 20, 40, 60, 80, 101)
@@ -61,11 +61,11 @@ def write_world(root: Path, samples: list[dict], patients: list[np.ndarray], sha
         schemas.PATIENT_FACE,
         patients,
         disease=[p[0] for p in PATIENTS],
-        patient_id=["secret-1"] * len(patients),
+        patient_id=[f"secret-{k}" for k in range(len(patients))],
     )
     shards.write_shards(faces, root / "patients", shard_rows=3)
     diseases, ages, genders = zip(*PATIENTS, strict=True)
-    profile = cohort_profile(range(8), diseases, np.array(ages), genders, age_edges=EDGES, min_cell=1)
+    profile = exact_profile(diseases, np.array(ages), genders, EDGES)
     durable.write_json(root / "cohort.json", profile)
     return root
 
@@ -108,7 +108,7 @@ def toy_estimators(monkeypatch):
 def run(root: Path, out: Path, **changes) -> tuple[dict, dict]:
     paths = (root / "kept", root / "cohort.json", root / "patients")
     outs = (out / "selected", out / "distribution.json", out / "legibility.json")
-    assert select.run(*paths, *outs, params(**changes)) > 0
+    assert select.run(*paths, *outs, params(**changes), out / "exact.json") > 0
     return json.loads(outs[1].read_text()), json.loads(outs[2].read_text())
 
 
@@ -120,7 +120,7 @@ def test_quotas_are_exact_and_the_earliest_rows_fill_them(tmp_path, toy_estimato
     kept = {row["plan_row"]: row for row in shards.read_table(tmp_path / "kept").to_pylist()}
     assert chosen.to_pylist() == [kept[row] for row in chosen["plan_row"].to_pylist()]
     assert metrics["shortfall"] == {"cells": [], "total": 0, "share": 0.0}
-    assert metrics["n"] == {"patients": 8, "guided": 8, "random": 4}
+    assert metrics["n"] == {"guided": 8, "random": 4}
 
 
 def test_table_2_by_hand_and_random_lies_farther(tmp_path, toy_estimators):
@@ -129,10 +129,13 @@ def test_table_2_by_hand_and_random_lies_farther(tmp_path, toy_estimators):
         name: {arm: cell["value"] for arm, cell in row.items()}
         for name, row in metrics["wasserstein"].items()
     }
-    # Guided: one of eight shows no sign, each is two years off. Random: all normal men of 30.
+    # Guided: one of eight shows no sign, each is two years off, within its bin. Random: all normal men of 30.
     random = {"disease": 1.0, "age": 0.2, "gender": 0.75}
-    guided = {"disease": 0.125, "age": 0.02, "gender": 0.0}
+    guided = {"disease": 0.125, "age": 0.0, "gender": 0.0}
     assert value == {name: {"guided": guided[name], "random": random[name]} for name in random}
+    exact = json.loads((tmp_path / "exact.json").read_text())
+    assert exact["wasserstein"]["age"]["guided"]["value"] == 0.02
+    assert exact["n"] == {"patients": 8}
     assert metrics["planned"] == {name: {"guided": 0.0, "random": random[name]} for name in random}
     for row in metrics["wasserstein"].values():
         assert row["guided"]["ci95"][1] < row["random"]["ci95"][0]
@@ -243,7 +246,7 @@ def test_the_twins_see_that_random_images_are_other_people(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_ends_with_the_sentence_and_no_traceback(tmp_path):
-    names = ("kept", "profile", "patient-faces", "selected", "metrics", "legibility")
+    names = ("kept", "profile", "patient-faces", "selected", "metrics", "legibility", "exact")
     command = [sys.executable, "-m", "tasks.select", *(f"--{name}={tmp_path / name}" for name in names)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from models.conditions import DISEASES, GENDERS
-from models.metrics.cohort_profile import cohort_profile
 from models.metrics.distribution import (
     Attributes,
     estimated_distances,
+    exact_table_2,
+    exactly,
     histograms,
     planned_distances,
     table_2,
 )
+from tests.toy_profile import exact_profile
 
 EDGES = (0, 20, 40, 60, 80, 101)
 
@@ -26,15 +28,14 @@ def people(*rows: tuple[str, float, str]) -> Attributes:
 
 
 PATIENTS = [("bcc", 30, "female")] * 2 + [("bcc", 70, "male"), ("tao", 70, "female")]
-PROFILE = cohort_profile(
-    range(4), *([row[k] for row in PATIENTS] for k in (0, 1, 2)), age_edges=EDGES, min_cell=1
-)  # fmt: skip
+DISEASE, AGE, GENDER = zip(*PATIENTS, strict=True)
+PROFILE = exact_profile(DISEASE, np.array(AGE, float), GENDER, EDGES)
 GUIDED = [("bcc", 32, "female"), ("normal", 32, "female"), ("bcc", 72, "male"), ("tao", 72, "female")]
 RANDOM = [("normal", 30, "male"), ("bcc", 30, "male")]
 
 
 def distances(images: Attributes) -> dict:
-    return estimated_distances(images, people(*PATIENTS), num_resamples=50, seed=1)
+    return estimated_distances(images, exactly(people(*PATIENTS)), num_resamples=50, seed=1)
 
 
 def test_estimated_distances_by_hand():
@@ -66,11 +67,23 @@ def test_histograms_tell_no_more_of_the_patients_than_the_profile():
 
 def test_the_table_has_every_arm_and_repeats_the_nominal_distances_as_total_variation():
     arms = {"random": people(), "guided": people(*GUIDED)}
-    table = table_2(people(*PATIENTS), arms, arms, PROFILE, num_resamples=50, seed=1)
-    assert table["n"] == {"patients": 4, "random": 0, "guided": 4}
+    table = table_2(arms, arms, PROFILE, num_resamples=50, seed=1)
+    assert table["n"] == {"random": 0, "guided": 4}
     assert table["wasserstein"]["age"]["random"] == {"value": None, "ci95": None, "n": 0}
     assert table["planned"]["age"]["random"] is None
     assert table["total_variation"] == {
         name: {arm: table["wasserstein"][name][arm]["value"] for arm in arms}
         for name in ("disease", "gender")
     }
+
+
+def test_the_published_table_hangs_on_the_profile_alone_and_the_exact_one_on_the_patients():
+    """The images lie two years from the patients, which the bins of the profile do not tell."""
+    arms = {"guided": people(*GUIDED)}
+    table = table_2(arms, arms, PROFILE, num_resamples=50, seed=1)
+    assert table["wasserstein"]["age"]["guided"]["value"] == 0.0
+    assert table["wasserstein"]["disease"]["guided"]["value"] == 0.25
+    assert "patients" not in table["n"]
+    exact = exact_table_2(people(*PATIENTS), arms, num_resamples=50, seed=1)
+    assert exact["wasserstein"]["age"]["guided"]["value"] == 0.02
+    assert exact["n"] == {"patients": 4}

@@ -1,0 +1,43 @@
+"""Bounds of the sections `release` and `release_key` of params.yaml."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from tasks.section import Section
+
+ZONE = Path("data/hospital/keys")  # ignored by git and by DVC
+
+
+class ReleaseKey(Section):
+    """Where the hospital's secret lies; phantoms have a published one in its stead."""
+
+    path: str
+    published: Annotated[str, Field(pattern=r"^(phantom-[a-z0-9-]+)?$")] = (
+        ""  # never what a key's file may hold
+    )
+
+    @model_validator(mode="after")
+    def _one_key_in_the_zone(self) -> Self:
+        if bool(self.path) == bool(self.published):
+            raise ValueError(
+                "release_key: path and published are "
+                + ("both given" if self.path else "both empty")
+                + "; give a hospital path alone, phantoms published alone"
+            )
+        if self.path and not _stays_inside(self.path):
+            raise ValueError(
+                f"release_key.path: {self.path!r} may leave with the checkout, or is another file in each one; "
+                f"allowed: below {ZONE}, or an absolute path outside the checkout"
+            )
+        return self
+
+
+def _stays_inside(path: str) -> bool:
+    """Tell whether a path is one that neither git nor DVC takes along."""
+    here, full = Path.cwd(), Path(os.path.abspath(os.path.expanduser(path)))
+    if full.is_relative_to(here):
+        return full.is_relative_to(here / ZONE)
+    return os.path.isabs(os.path.expanduser(path))
