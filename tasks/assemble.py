@@ -2,19 +2,23 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 import typer
 
 from models.annotation.adjudication import DISEASE_SPLIT, QUALITY_TIE, TOO_FEW_VOTES
 from models.annotation.outlines import Outline, consensus_outlines, outlines_by_image
 from models.annotation.reader_report import ratings, reader_report
 from models.annotation.splits import Split, split_by_donor
-from tasks import durable, schemas, shards, stage
-from tasks.mema import World, mema_parts, read_world
-from tasks.params import Assemble, load
+from models.diffusion.images import decode
+from tasks import card, durable, schemas, shards, stage
+from tasks.mema import World, Written, as_released, mema_parts, read_world
+from tasks.params import Assemble, Params, load
+from tasks.pseudonyms import pseudonyms
 
 STAGE = "assemble"
 SPLITS = ("train", "select", "val")
@@ -40,13 +44,14 @@ def usable_rows(world: World) -> tuple[np.ndarray, dict[str, int]]:
     return np.array(rows, np.int64), reasons
 
 
-def split_world(world: World, rows: np.ndarray, section: Assemble) -> tuple[Split, list[int]]:
-    """Return the splits of the usable rows, and those of them that show the lesion disease."""
+def split_world(world: World, rows: np.ndarray, section: Assemble) -> tuple[Split, dict[str, list[int]]]:
+    """Return the splits of the usable rows, and those of them that show each disease with kept outlines."""
     verdicts = [world.verdict(row) for row in rows.tolist()]
     diseases = [verdict.disease for verdict in verdicts if verdict]
     donors = [world.plan[row]["donor_id"] for row in rows.tolist()]
     split = split_by_donor(diseases, donors, section.proportions, section.seed)
-    return split, rows[np.array(diseases) == section.lesion_disease].tolist()
+    named = np.array(diseases)
+    return split, {disease: rows[named == disease].tolist() for disease in section.mask_diseases}
 
 
 def draw_seg(
@@ -93,25 +98,67 @@ def run(
     mema_seg: Path,
     readers: Path,
     metrics: Path,
-    section: Assemble,
+    params: Params,
 ) -> int:
     """Write both metrics files, then MeMa and MeMa-Seg, unless refused; return MeMa's number of images."""
-    world = read_world(selected, annotations)
+    world, section = read_world(selected, annotations), params.assemble
     rows, excluded = usable_rows(world)
-    split, lesions = split_world(world, rows, section)
+    split, tumours = split_world(world, rows, section)
     parts = {name: rows[split.assignment == place].tolist() for place, name in enumerate(SPLITS)}
-    drawn = outlines_by_image(world.votes, [world.plan[row]["image_id"] for row in lesions])
+    drawn = outlines_by_image(world.votes, [world.plan[row]["image_id"] for row in chain(*tumours.values())])
     masks = consensus_outlines(drawn, len(world.readers), section.mask_consensus)
-    chosen, seg = draw_seg(lesions, parts, world, masks, section)
+    chosen, seg = draw_seg(tumours[section.lesion_disease], parts, world, masks, section)
+    found = measure(world, split, excluded, seg, section)
+    found["mema"]["image_size_px"] = decode(
+        shards.take_rows(selected, [0], ["image"])["image"][0].as_py()
+    ).shape[:2]
+    found["masks"] = count_masks(world, tumours, drawn, masks)
+    found["mema"]["differ_from_plan"] = {name: count_differing(world, part) for name, part in parts.items()}
     durable.write_json(readers, measure_readers(world, drawn, section))
-    durable.write_json(metrics, measure(world, split, excluded, seg, section))
+    durable.write_json(metrics, found)
     refuse_poor_sets(split, seg, section)
+    donors = pseudonyms(params.release, params.release_key).of([row["donor_id"] for row in world.plan])
+    written = Written(masks, donors)
     for name, part in parts.items():
-        shards.write_parts(mema_parts(selected, world, part, name, masks), mema / name)
+        write_split(mema / name, schemas.MEMA, selected, world, part, written)
     for name, part in chosen.items():
-        whole = mema_parts(selected, world, part, name, masks)
-        shards.write_parts((table.select(schemas.MEMA_SEG.names) for table in whole), mema_seg / name)
+        write_split(mema_seg / name, schemas.MEMA_SEG, selected, world, part, written)
+    durable.write_text(mema / "README.md", card.mema_card(found, params.release, params.profile))
+    durable.write_text(mema_seg / "README.md", card.mema_seg_card(found, params.release, params.profile))
     return len(rows)
+
+
+def write_split(
+    out: Path, schema: pa.Schema, selected: Path, world: World, rows: Sequence[int], written: Written
+) -> None:
+    """Write one split of a released set, named like its folder."""
+    scratch = out.with_name(f".{out.name}.ordering")
+    whole = mema_parts(selected, world, rows, out.name, written, scratch)
+    shards.write_parts((as_released(table.select(schema.names)) for table in whole), out)
+
+
+def count_differing(world: World, rows: Sequence[int]) -> int:
+    """Return how many rows have another disease than their plan."""
+    verdicts = [(world.verdict(row), world.plan[row]["disease"]) for row in rows]
+    return sum(verdict is not None and verdict.disease != planned for verdict, planned in verdicts)
+
+
+def count_masks(
+    world: World,
+    lesions: Mapping[str, Sequence[int]],
+    drawn: Mapping[str, Mapping[str, Outline]],
+    masks: Mapping[str, Outline],
+) -> dict[str, dict[str, int]]:
+    """Return how many images of each disease there are, how many somebody outlined, and how many got a mask."""
+    counts = {}
+    for disease, rows in lesions.items():
+        ids = [world.plan[row]["image_id"] for row in rows]
+        counts[disease] = {
+            "images": len(ids),
+            "outlined": sum(name in drawn for name in ids),
+            "with_mask": sum(name in masks for name in ids),
+        }
+    return counts
 
 
 def measure_readers(
@@ -168,9 +215,9 @@ def main(
     metrics: Annotated[Path, typer.Option(help="out: counts as JSON")],
 ) -> None:
     """Assemble MeMa and MeMa-Seg."""
-    section = load(Path("params.yaml")).assemble
+    params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
-        record.images = run(selected, annotations, mema, mema_seg, readers, metrics, section)
+        record.images = run(selected, annotations, mema, mema_seg, readers, metrics, params)
 
 
 if __name__ == "__main__":

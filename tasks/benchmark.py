@@ -14,6 +14,7 @@ from tasks import durable, evaluate_identity, evaluate_medical, evaluate_utility
 from tasks.deidentify import DEIDENTIFIED, validation_images
 from tasks.judged_images import batches
 from tasks.params import Params
+from tasks.pseudonyms import pseudonyms
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -92,7 +93,8 @@ def rows_of(folder: Path, params: Params, data: Path) -> dict[str, dict[str, Any
     """Return the folder's row of every table that needs no way back."""
     mema, mema_seg = data / "mema", data / "mema_seg"
     judges = evaluate_medical.Judges(data / "judges", mema, mema_seg, params.evaluate_medical)
-    identity = evaluate_identity.read_world(mema, data / "public/faces", params.evaluate_identity)
+    names = pseudonyms(params.release, params.release_key)
+    identity = evaluate_identity.read_world(mema, data / "public/faces", params.evaluate_identity, names)
     utility = evaluate_utility.read_world(mema, params.evaluate_utility, params.profile)
     return {
         "medical": judges.row(folder.name, folder, batches(folder)),

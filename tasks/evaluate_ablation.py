@@ -27,6 +27,7 @@ from tasks import durable, entry, shards, stage
 from tasks.deidentify import passwords
 from tasks.evaluation import read_originals
 from tasks.params import Params, TrainDeid, load
+from tasks.pseudonyms import pseudonyms
 from tasks.train_deid import build, load_judges, training_images
 from tasks.train_medical_encoder import tune
 
@@ -117,7 +118,8 @@ class Laboratory:
         size, seed = self._params.train_deid.image_size_px, self._params.evaluate_ablation.seed
         held_out = set(read_originals(self._mema).people)
         ids = shards.read_table(self._public, columns=["image_id"])["image_id"].to_pylist()
-        rows = np.array([row for row, name in enumerate(ids) if name not in held_out], np.int64)
+        people = pseudonyms(self._params.release, self._params.release_key).recognise(ids, held_out)
+        rows = np.array([row for row, name in enumerate(people) if name not in held_out], np.int64)
         rows = np.random.default_rng(seed).permutation(rows)[: len(self._mema_faces[0])]
         if not len(rows):
             raise ValueError(f"{self._public}: no face that is not a validation donor; M1 needs some")

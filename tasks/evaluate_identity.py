@@ -24,8 +24,10 @@ from tasks.benchmark_params import EvaluateIdentity
 from tasks.evaluation import Originals, describe_row, measure_images, methods_of, read_originals
 from tasks.measuring import Recognised, Values
 from tasks.params import load
+from tasks.pseudonyms import Pseudonyms, pseudonyms
 
 STAGE = "evaluate_identity"
+DONOR = "donor_pseudonym"
 COMPARED_IMAGES = 32  # on how many images two recognisers are told apart
 SAME_NETWORK = 1e-3  # largest difference of any cosine between networks that are one and the same
 
@@ -35,11 +37,12 @@ def check_held_out(
     training: Mapping[str, pa.Table],
     loss_recogniser: Path,
     recognisers: Mapping[str, Path],
+    names: Pseudonyms,
 ) -> dict[str, Any]:
     """Return what was compared, or raise ValueError: nothing that judges may have been trained against.
 
-    `training` holds the rows of every training set with image_id and, where it has donors, donor_id; of public
-    faces the image_id is the donor. An empty or missing set is an error too. A recogniser is the loss's if its
+    `training` holds the rows of every training set with image_id and, where it has donors, donor_pseudonym; of
+    public faces the image_id is the donor. An empty or missing set is an error too. A recogniser is the loss's if its
     file is the same, or if it sees the same similarities between validation images whatever its file is.
     """
     images, donors = set(originals.image_ids), set(originals.people)
@@ -48,8 +51,9 @@ def check_held_out(
         if not table.num_rows or "image_id" not in table.column_names:
             raise ValueError(f"{STAGE}: training set {name!r} has no image_id, so nothing can be proven")
         ids = set(table["image_id"].to_pylist())
-        people = set(table["donor_id"].to_pylist()) if "donor_id" in table.column_names else ids
-        for what, shared in (("images", images & ids), ("donors", donors & (people | ids))):
+        faces = set(names.of(sorted(ids)))
+        people = set(table[DONOR].to_pylist()) if DONOR in table.column_names else faces
+        for what, shared in (("images", images & ids), ("donors", donors & (people | faces))):
             if shared:
                 raise ValueError(
                     f"{STAGE}: {len(shared)} validation {what} are in the training set {name!r}; run assemble again"
@@ -94,21 +98,25 @@ class World:
     section: EvaluateIdentity
 
 
-def read_world(mema: Path, public_faces: Path, section: EvaluateIdentity) -> World:
-    """Embed the originals and the gallery, each image decoded once for all recognisers."""
+def read_world(mema: Path, public_faces: Path, section: EvaluateIdentity, names: Pseudonyms) -> World:
+    """Embed the originals and the gallery, each image decoded once for all recognisers.
+
+    `names` are those of the release that `mema` is: else no donor is known among the public faces (ValueError).
+    """
     originals = read_originals(mema)
     recognisers = {name: Path(path) for name, path in section.recognisers.items()}
-    people = shards.read_table(public_faces, columns=["image_id"])["image_id"].to_pylist()
+    ids = shards.read_table(public_faces, columns=["image_id"])["image_id"].to_pylist()
+    gallery = dict(zip(ids, names.recognise(ids, originals.people), strict=True))
     if not section.other_public_faces:
-        people = [person for person in people if person in set(originals.people)]
-
+        donors = set(originals.people)
+        gallery = {face: person for face, person in gallery.items() if person in donors}
     pairs = draw_pairs(originals.people, seed=section.seed, num_folds=section.num_folds)
     return World(
         originals,
         recognisers,
         _embed(originals.folder, originals.image_ids, recognisers, "originals"),
-        _embed(public_faces, people, recognisers, "gallery"),
-        people,
+        _embed(public_faces, list(gallery), recognisers, "gallery"),
+        list(gallery.values()),
         pairs,
         section,
     )
@@ -178,15 +186,16 @@ def run(
     metrics: Path,
     section: EvaluateIdentity,
     loss_recogniser: Path,
+    names: Pseudonyms,
     profile: str,
 ) -> int:
     """Prove that nothing was trained on what judges, then write a row per method; return the number of images."""
     originals = read_originals(mema)
-    columns = ["image_id", "donor_id"]
+    columns = ["image_id", DONOR]
     training = {split: shards.read_table(mema / split, columns=columns) for split in ("train", "select")}
     paths = {name: Path(path) for name, path in section.recognisers.items()}
-    held_out = check_held_out(originals, training, loss_recogniser, paths)
-    world = read_world(mema, public_faces, section)
+    held_out = check_held_out(originals, training, loss_recogniser, paths, names)
+    world = read_world(mema, public_faces, section, names)
     rows = [identity_row(deidentified / name, world) for name in methods_of(deidentified)]
     document = {"profile": profile, "rows": rows, "held_out": held_out, "notes": notes(world)}
     durable.write_json(metrics, document)
@@ -204,7 +213,7 @@ def main(
     with shards.timing(STAGE) as record:
         record.images = run(
             mema, public_faces, deidentified, metrics, params.evaluate_identity,
-            Path(params.train_deid.loss_recogniser), params.profile,
+            Path(params.train_deid.loss_recogniser), pseudonyms(params.release, params.release_key), params.profile,
         )  # fmt: skip
 
 

@@ -31,8 +31,11 @@ class Judges:
     def __init__(self, judges: Path, mema: Path, mema_seg: Path, section: EvaluateMedical):
         self.classifier: SignClassifier = load_sign_classifier(judges / "classifier")
         self.segmenter: LesionSegmenter | str = load_lesion_segmenter(judges / "segmenter")
-        table = shards.read_table(mema / "val", columns=["image_id", "disease"])
-        self.diseases = dict(zip(*(table[name].to_pylist() for name in ("image_id", "disease")), strict=True))
+        columns = ["image_id", "disease", "planned_disease"]
+        table = shards.read_table(mema / "val", columns=columns)
+        ids, diseases, planned = (table[name].to_pylist() for name in columns)
+        self.diseases: dict[str, str] = dict(zip(ids, diseases, strict=True))
+        self.planned: dict[str, str] = dict(zip(ids, planned, strict=True))
         table = shards.read_table(mema_seg / "val", columns=["image_id", "mask"])
         self.masks = dict(zip(*(table[name].to_pylist() for name in ("image_id", "mask")), strict=True))
         self._section = section
@@ -48,7 +51,13 @@ class Judges:
             self._outline(method, source, ids, images, overlaps)
         wanted = list(dict.fromkeys([*self.diseases, *self.masks]))
         check_complete(method, source, wanted, names)
-        return {"method": method, **self._recall(found), **self._overlap(overlaps)}
+        planned = {"planned": self._recall(found, self.planned)}
+        return {"method": method, **self._recall(found, self.diseases), **planned, **self._overlap(overlaps)}
+
+    def labels(self) -> dict[str, int]:
+        """Return how many images have another label than was planned."""
+        differ = sum(disease != self.planned[name] for name, disease in self.diseases.items())
+        return {"n": len(self.diseases), "differ_from_plan": differ}
 
     def _classify(self, ids: list[str], images: list[np.ndarray], found: dict[str, int]) -> None:
         rows = [row for row, name in enumerate(ids) if name in self.diseases]
@@ -71,9 +80,9 @@ class Judges:
                 )
             overlaps[ids[row]] = dice_and_jaccard(mask, truth)
 
-    def _recall(self, found: dict[str, int]) -> dict[str, Any]:
-        truth = np.array([DISEASES.index(name) for name in self.diseases.values()], np.int64)
-        answers = np.array([found[name] for name in self.diseases], np.int64)
+    def _recall(self, found: dict[str, int], diseases: dict[str, str]) -> dict[str, Any]:
+        truth = np.array([DISEASES.index(name) for name in diseases.values()], np.int64)
+        answers = np.array([found[name] for name in diseases], np.int64)
         seed, num = self._section.seed, self._section.bootstrap
         return top1(answers, truth, DISEASES, seed=seed, num_resamples=num)
 
@@ -135,8 +144,9 @@ def run(
 ) -> int:
     """Write Table 3; return the number of rows."""
     folders = method_folders(deidentified)
-    rows = evaluate(Judges(judges, mema, mema_seg, section), mema, mema_seg, folders)
-    durable.write_json(metrics, {"profile": profile, "rows": rows})
+    both = Judges(judges, mema, mema_seg, section)
+    rows = evaluate(both, mema, mema_seg, folders)
+    durable.write_json(metrics, {"profile": profile, "rows": rows, "labels": both.labels()})
     return len(rows)
 
 

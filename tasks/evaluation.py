@@ -17,7 +17,10 @@ from tasks.measuring import Measure, Values, measure_rows
 
 @dataclass(frozen=True, eq=False)
 class Originals:
-    """MeMa's validation split; a patient is a donor, for the face of the donor is whom an image may betray."""
+    """MeMa's validation split; a patient is a donor, for the face of the donor is whom an image may betray.
+
+    Donors have the release's pseudonyms.
+    """
 
     folder: Path
     image_ids: list[str]
@@ -37,10 +40,10 @@ class Originals:
 def read_originals(mema: Path) -> Originals:
     """Read the ids, diseases and donors of MeMa's validation split; raises ValueError where it is empty."""
     folder = mema / "val"
-    table = shards.read_table(folder, columns=["image_id", "disease", "donor_id"])
+    table = shards.read_table(folder, columns=["image_id", "disease", "donor_pseudonym"])
     if not table.num_rows:
         raise ValueError(f"{folder}: holds no image, so nothing can be evaluated; run assemble again")
-    columns = (table[name].to_pylist() for name in ("image_id", "disease", "donor_id"))
+    columns = (table[name].to_pylist() for name in ("image_id", "disease", "donor_pseudonym"))
     return Originals(folder, *columns)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.conditions import DISEASES
@@ -11,7 +12,7 @@ from models.diffusion.images import decode
 from models.metrics.lesion_segmenter import OutlinedFaces
 from models.metrics.sign_classifier import Faces, resized
 from models.segmentation.masks import decode_mask
-from tasks.shards import read_table
+from tasks.shards import plain, read_table, shard_files
 
 BATCH = 64
 Image = np.ndarray
@@ -21,7 +22,7 @@ def faces(split: Path, size_px: int) -> Faces:
     """Return a split of MeMa at `size_px`, in memory: 5 GB for the paper's 34,000 at 224 px."""
     images, diseases = [], []
     for file in shard_files(split):
-        table = pq.ParquetFile(file).read(columns=["image", "disease"])
+        table = read_table(file, columns=["image", "disease"])
         images += [resized(decode(data), size_px) for data in table["image"].to_pylist()]
         diseases += table["disease"].to_pylist()
     return Faces(
@@ -46,18 +47,11 @@ def resized_mask(mask: np.ndarray, size_px: int) -> np.ndarray:
     return resized(mask.astype(np.uint8) * 255, size_px) > 127
 
 
-def shard_files(folder: Path) -> list[Path]:
-    """Return a folder's shards in the order of their names; raises ValueError where there is none."""
-    files = sorted(folder.glob("*.parquet"))
-    if not files:
-        raise ValueError(f"{folder}: no *.parquet there; run the stage that makes it (dvc repro)")
-    return files
-
-
 def batches(folder: Path) -> Iterator[tuple[list[str], list[Image]]]:
     """Yield the ids and RGB images of a folder's shards, at most BATCH at a time."""
     for file in shard_files(folder):
-        for part in pq.ParquetFile(file).iter_batches(BATCH, columns=["image_id", "image"]):
+        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=["image_id", "image"]):
+            part = plain(pa.Table.from_batches([batch]))
             yield part["image_id"].to_pylist(), [decode(data) for data in part["image"].to_pylist()]
 
 

@@ -11,10 +11,12 @@ import pyarrow as pa
 from models.annotation.adjudication import Verdict, adjudicate
 from models.annotation.manifest import read_json
 from models.annotation.outlines import Outline
+from models.conditions import DISEASES
 from tasks import schemas, shards
+from tasks.reordering import in_order
 
 SHARD_ROWS = 256
-PLAN_COLUMNS = ["image_id", "disease", "severity", "donor_id", "plan_row", "injection_weight"]
+PLAN_COLUMNS = ["image_id", "disease", "severity", "age_bin", "gender", "donor_id"]
 BALLOT = ("reader", "disease", "severity", "quality", "confidence")
 
 
@@ -55,27 +57,55 @@ def read_world(selected: Path, annotations: Path) -> World:
     return World(plan, votes, verdicts, readers, who["source"], skill or None)
 
 
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What a row of MeMa holds beside plan and verdict."""
+
+    masks: Mapping[str, Outline]
+    donors: Sequence[str]  # the pseudonym of each row's donor, in the order of the plan
+
+
 def mema_parts(
-    selected: Path, world: World, rows: Sequence[int], split: str, masks: Mapping[str, Outline]
+    selected: Path, world: World, places: Sequence[int], split: str, written: Written, scratch: Path
 ) -> Iterator[pa.Table]:
-    """Yield the rows of one split as MEMA tables, a shard at a time; of no row one empty table."""
-    ballots = _ballots(world)
-    for start in range(0, max(len(rows), 1), SHARD_ROWS):
-        part = rows[start : start + SHARD_ROWS]
-        images = shards.take_rows(selected, part, ["image"])["image"].to_pylist() if part else []
+    """Yield the rows of one split as MEMA tables, a shard at a time; of no row one empty table.
+
+    They are sorted by image_id: the plan's order, with gaps where the screen rejected, would tell what it rejected.
+    """
+    ballots, rows = _ballots(world), sorted(places, key=lambda row: world.plan[row]["image_id"])
+    if not rows:
+        yield schemas.MEMA.empty_table()
+    images = in_order(selected, rows, SHARD_ROWS, ["image"], scratch)
+    for start, part in zip(range(0, len(rows), SHARD_ROWS), images, strict=True):
         table = [
-            _row(world, row, masks, ballots) | {"image": image, "split": split}
-            for row, image in zip(part, images, strict=True)
+            _row(world, row, written, ballots) | {"image": image, "split": split}
+            for row, image in zip(rows[start : start + SHARD_ROWS], part["image"].to_pylist(), strict=True)
         ]
         yield pa.Table.from_pylist(table, schema=schemas.MEMA)
 
 
+def as_released(table: pa.Table) -> pa.Table:
+    """Return a table of MEMA's columns stored as `datasets` does, so that it gives pictures and labels by itself."""
+    import datasets  # a second that no other stage needs
+    from datasets.table import table_cast
+
+    features = datasets.Features.from_arrow_schema(table.schema)
+    for name in table.column_names:
+        if name in schemas.PICTURES:
+            features[name] = datasets.Image()
+        elif name in schemas.LABELS:
+            features[name] = datasets.ClassLabel(names=list(DISEASES))
+    cast = table_cast(table, features.arrow_schema)
+    fields = [field.with_metadata(table.schema.field(field.name).metadata) for field in cast.schema]
+    return cast.cast(pa.schema(fields, cast.schema.metadata))
+
+
 def _row(
-    world: World, row: int, masks: Mapping[str, Outline], ballots: Mapping[str, list[dict[str, str]]]
+    world: World, row: int, written: Written, ballots: Mapping[str, list[dict[str, str]]]
 ) -> dict[str, Any]:
     plan, verdict = world.plan[row], world.verdict(row)
     assert verdict is not None
-    outline = masks.get(plan["image_id"])
+    outline = written.masks.get(plan["image_id"])
     return {
         "image_id": plan["image_id"],
         "disease": verdict.disease,
@@ -86,11 +116,11 @@ def _row(
         "mask": outline.png if outline else None,
         "mask_provenance": outline.provenance if outline else "",
         "num_masks": outline.num_masks if outline else 0,
-        "plan_row": plan["plan_row"],
-        "intended_disease": plan["disease"],
-        "intended_severity": plan["severity"],
-        "donor_id": plan["donor_id"],
-        "injection_weight": plan["injection_weight"],
+        "planned_disease": plan["disease"],
+        "planned_severity": plan["severity"],
+        "planned_age_bin": plan["age_bin"],
+        "planned_gender": plan["gender"],
+        "donor_pseudonym": written.donors[row],
     }
 
 

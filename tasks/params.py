@@ -20,7 +20,7 @@ from tasks.benchmark_params import (
 )
 from tasks.deid_params import DeidFiles, TrainDeid
 from tasks.encoder_params import EvaluateAblation, TrainMedicalEncoder
-from tasks.release_params import ZONE, ReleaseKey
+from tasks.release_params import ZONE, Release, ReleaseKey
 from tasks.section import Count, Section, Share
 
 Disease = Literal["normal", "bcc", "conjunctivitis", "uveitis", "ptosis", "scc", "strabismus", "tao"]
@@ -212,13 +212,23 @@ class Assemble(Section):
     """MeMa's splits, and MeMa-Seg."""
 
     proportions: tuple[Count, Count, Count]
-    lesion_disease: Disease
+    mask_diseases: tuple[Disease, ...]  # whose outlines MeMa keeps
+    lesion_disease: Disease  # MeMa-Seg's
     num_seg_train: Annotated[int, Field(ge=0)]
     num_seg_val: Annotated[int, Field(ge=0)]
     mask_consensus: Literal["majority", "staple"]
     max_deviation: Annotated[float, Field(ge=1)]  # images off a class's exact share of a split
     bootstrap: Count
     seed: int
+
+    @model_validator(mode="after")
+    def _seg_has_masks(self) -> Self:
+        if self.lesion_disease not in self.mask_diseases:
+            raise ValueError(
+                f"assemble.mask_diseases: {', '.join(self.mask_diseases) or 'none'}, without MeMa-Seg's "
+                f"{self.lesion_disease} (assemble.lesion_disease); name it too"
+            )
+        return self
 
 
 class Report(Section):
@@ -257,6 +267,7 @@ class Params(Section):
     inputs: Inputs
     cohort: Cohort | None = None
     attributes: Attributes
+    release: Release
     release_key: ReleaseKey
     generator: Generator
     ingest_patients: IngestPatients

@@ -11,6 +11,19 @@ from tasks.section import Section
 ZONE = Path("data/hospital/keys")  # ignored by git and by DVC
 
 
+class Release(Section):
+    """What the data card says of a release; the hospital chooses its licence and terms."""
+
+    version: Annotated[str, Field(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$")]
+    licence: str  # an identifier of the hub, such as cc-by-nc-sa-4.0; empty: not chosen yet
+    terms: str  # who may do what; empty: not chosen yet
+
+    @property
+    def major(self) -> str:
+        """Return the number that rises when images are taken back."""
+        return self.version.partition(".")[0]
+
+
 class ReleaseKey(Section):
     """Where the hospital's secret lies; phantoms have a published one in its stead."""
 

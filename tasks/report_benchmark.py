@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from models.annotation.adjudication import UNANIMOUS
 from models.conditions import DISEASES
 from models.report.benchmark_measured import (
     NOTHING_DONE,
@@ -27,6 +28,7 @@ METRICS = {
     "reversibility": "evaluate_reversibility", "ablation": "evaluate_ablation",
 }  # fmt: skip
 CLINICAL, BY_HAND = "clinical", "python -m tasks.evaluate_clinical"  # only where physicians have read images
+COLUMNS = ["image_id", "disease", "planned_disease", "donor_pseudonym", "decided_by"]
 LARGEST_MB = 4
 log = logging.getLogger(__name__)
 
@@ -56,21 +58,21 @@ def measure(metrics: Path, title: str, profile: str) -> BenchmarkMeasured:
     return BenchmarkMeasured(title, profile, **found)
 
 
-def choose_patients(diseases: Sequence[str], people: Sequence[str]) -> list[int]:
-    """Return one row of each disease, the first whose person is not shown yet, else the first at all."""
+def choose_patients(diseases: Sequence[str], people: Sequence[str], decided_by: Sequence[str]) -> list[int]:
+    """Return one row of each disease: unanimous ones first, then people who are not shown yet."""
     chosen: list[int] = []
     for disease in DISEASES:
         rows = [row for row, found in enumerate(diseases) if found == disease]
         shown = {people[row] for row in chosen}
-        chosen += ([row for row in rows if people[row] not in shown] or rows)[:1]
+        chosen += sorted(rows, key=lambda row: (decided_by[row] != UNANIMOUS, people[row] in shown))[:1]
     return chosen
 
 
 def gallery(mema: Path, deidentified: Path) -> BenchmarkGallery:
     """Return the same patients of MeMa val for every method."""
-    table = shards.read_table(mema / "val", columns=["image_id", "disease", "donor_id"])
-    ids, diseases, people = (table[name].to_pylist() for name in table.column_names)
-    rows = choose_patients(diseases, people)
+    table = shards.read_table(mema / "val", columns=COLUMNS)
+    ids, diseases, planned, people, decided_by = (table[name].to_pylist() for name in COLUMNS)
+    rows = choose_patients(diseases, people, decided_by)
     originals = shards.take_rows(mema / "val", rows, ["image"])["image"].to_pylist() if rows else []
     chosen = [ids[row] for row in rows]
     methods = in_order({file.parent.name for file in deidentified.glob("*/*.parquet")} - {NOTHING_DONE})
@@ -82,6 +84,7 @@ def gallery(mema: Path, deidentified: Path) -> BenchmarkGallery:
     patients = [
         Patient(
             disease=diseases[row],
+            planned_disease=planned[row],
             original=original,
             by_method={name: made[name][place]["image"] for name in methods},
             recovered=made[OWN][place]["recovered"],

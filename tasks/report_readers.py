@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from models.annotation.adjudication import UNANIMOUS
 from models.annotation.opinion import LOW, USABLE
 from models.conditions import DISEASES, SEVERITIES
 from models.report.readers_measured import Disputed, Example, Outlined, ReadersGallery, ReadersMeasured
@@ -23,8 +24,9 @@ METRICS = {
 }  # fmt: skip
 ALIAS = re.compile(r"reader_\d+|senior")
 SENIOR = "senior"
-COLUMNS = ["disease", "severity", "decided_by", "votes", "intended_disease"]
-OUTLINE_COLUMNS = ["image", "mask", "mask_provenance", "num_masks", "disease", "severity"]
+COLUMNS = ["disease", "severity", "decided_by", "votes", "planned_disease"]
+OUTLINE_COLUMNS = ["image", "mask", "mask_provenance", "num_masks", "disease", "severity", "planned_disease"]
+SHOWN_COLUMNS = ("disease", "severity", "planned_disease")
 NUM_DISPUTED, NUM_OUTLINED = 10, 24
 LARGEST_MB = 4
 log = logging.getLogger(__name__)
@@ -75,14 +77,17 @@ def grouped(rows: Sequence[Row], places: Iterable[int], column: str) -> dict[Has
 
 
 def choose_examples(rows: Sequence[Row], number: int) -> list[int]:
-    """Return the first rows of each disease, heavy, mid and slight ones in turn."""
+    """Return rows of each disease, unanimous ones before others; of both heavy, mid and slight ones in turn."""
     by_disease = grouped(rows, range(len(rows)), "disease")
     order = (*SEVERITIES[::-1], "")
-    return [
-        place
-        for disease in DISEASES
-        for place in in_turn(grouped(rows, by_disease.get(disease, ()), "severity"), order, number)
-    ]
+    chosen = []
+    for disease in DISEASES:
+        here = by_disease.get(disease, [])
+        agreed = [place for place in here if rows[place]["decided_by"] == UNANIMOUS]
+        others = [place for place in here if rows[place]["decided_by"] != UNANIMOUS]
+        ranked = [in_turn(grouped(rows, places, "severity"), order, number) for places in (agreed, others)]
+        chosen += [*ranked[0], *ranked[1]][:number]
+    return chosen
 
 
 def is_disputed(row: Row) -> bool:
@@ -115,16 +120,13 @@ def gallery(mema: Path, mema_seg: Path, num_examples: int) -> ReadersGallery:
     chosen = sorted({*shown, *disputed})
     images = shards.take_rows(mema / "train", chosen, ["image"])["image"].to_pylist() if chosen else []
     found = {
-        place: Example(image, rows[place]["disease"], rows[place]["severity"])
+        place: Example(image, *(rows[place][name] for name in SHOWN_COLUMNS))
         for place, image in zip(chosen, images, strict=True)
     }
     outlined, num_outlined = read_outlined(mema_seg / "train")
     return ReadersGallery(
         by_disease={name: [found[p] for p in shown if rows[p]["disease"] == name] for name in DISEASES},
-        disputed=[
-            Disputed(found[p], rows[p]["decided_by"], rows[p]["intended_disease"], rows[p]["votes"])
-            for p in disputed
-        ],
+        disputed=[Disputed(found[p], rows[p]["decided_by"], rows[p]["votes"]) for p in disputed],
         num_disputed=num_disputed,
         outlined=outlined,
         num_outlined=num_outlined,
@@ -138,7 +140,7 @@ def read_outlined(folder: Path) -> tuple[list[Outlined], int]:
     rows = shards.take_rows(folder, chosen, OUTLINE_COLUMNS).to_pylist() if chosen else []
     return [
         Outlined(
-            Example(row["image"], row["disease"], row["severity"]),
+            Example(row["image"], *(row[name] for name in SHOWN_COLUMNS)),
             row["mask"],
             row["mask_provenance"],
             row["num_masks"],

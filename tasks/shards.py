@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import logging
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks import durable, engine, logs
@@ -21,6 +23,7 @@ from tasks.engine import Part
 from tasks.store import SCRATCH, Store, receive, scratch, ship
 
 FINGERPRINT = "[0-9a-f]" * 16  # as a glob
+HUGGING_FACE = b"huggingface"  # where `datasets` keeps what columns are, in a schema's metadata
 ROUNDS = 4  # of making shards that do not come back from the store as they were written
 log = logging.getLogger(__name__)
 
@@ -37,11 +40,33 @@ def write_table(path: Path, table: pa.Table, row_group_rows: int | None = None) 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read one Parquet file, or a folder's shards in the order of their names."""
     if path.is_file():
-        return pq.ParquetFile(path).read(columns=columns)
-    files = sorted(path.glob("*.parquet"))
+        return plain(pq.ParquetFile(path).read(columns=columns))
+    return pa.concat_tables([plain(pq.ParquetFile(file).read(columns=columns)) for file in shard_files(path)])
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """Return a folder's shards in the order of their names; raises ValueError where there is none."""
+    files = sorted(folder.glob("*.parquet"))
     if not files:
-        raise ValueError(f"{path}: no *.parquet there; run the stage that makes it (dvc repro)")
-    return pa.concat_tables([pq.ParquetFile(file).read(columns=columns) for file in files])
+        raise ValueError(f"{folder}: no *.parquet there; run the stage that makes it (dvc repro)")
+    return files
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """Return pictures as bytes and labels as names, whether a stage wrote the table or `datasets` may read it."""
+    described = json.loads((table.schema.metadata or {}).get(HUGGING_FACE, b"{}"))
+    for name, feature in described.get("info", {}).get("features", {}).items():
+        kind = feature.get("_type") if isinstance(feature, dict) and name in table.column_names else None
+        if kind == "Image":
+            column = pc.struct_field(table[name], "bytes")
+        elif kind == "ClassLabel":
+            column = pa.chunked_array(
+                [pa.array(feature["names"], pa.string()).take(c) for c in table[name].chunks], pa.string()
+            )
+        else:
+            continue
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table.replace_schema_metadata(None)
 
 
 def take_rows(folder: Path, rows: Sequence[int], columns: list[str] | None = None) -> pa.Table:
@@ -56,7 +81,8 @@ def take_rows(folder: Path, rows: Sequence[int], columns: list[str] | None = Non
     owner, tables, places = np.searchsorted(ends, wanted, side="right"), [], []
     for shard in np.unique(owner).tolist():
         start = ends[shard - 1] if shard else 0
-        tables.append(pq.ParquetFile(files[shard]).read(columns=columns).take(wanted[owner == shard] - start))
+        part = pq.ParquetFile(files[shard]).read(columns=columns).take(wanted[owner == shard] - start)
+        tables.append(plain(part))
         places.append(np.flatnonzero(owner == shard))
     return pa.concat_tables(tables).take(np.argsort(np.concatenate(places))).combine_chunks()
 

@@ -25,6 +25,7 @@ HELD_OUT = {
     "images": 42, "donors": 20, "shared": 0,
     "training": {"train": {"images": 309, "donors": 120}, "select": {"images": 34, "donors": 20}},
 }  # fmt: skip
+LABELS = {"n": 42, "differ_from_plan": 3}
 MODELS = {"M1": 0.30, "M2": 0.41, "M3": 0.55, "M4": 0.61, "full": 0.72}
 NO_GAZE = "the gaze network knows photographs, these are drawn faces"
 
@@ -46,6 +47,7 @@ def medical() -> list[dict[str, Any]]:
     for name, (signs, _) in {"original": METHODS["identity"], **METHODS}.items():
         row: dict[str, Any] = {"method": name, "all": share(signs), "micro": share(min(1.0, signs + 0.01))}
         row |= {disease: share(signs, 0.3, n=5) for disease in DISEASES}
+        row["planned"] = {name: share(round(signs - 0.05, 4)) for name in (*DISEASES, "all", "micro")}
         row |= {"dice": share(round(signs / 2, 4), n=4), "jaccard": share(round(signs / 3, 4), n=4)}
         rows.append(row)
     return rows
@@ -153,7 +155,8 @@ def clinical() -> dict[str, Any]:
 def metrics(profile: str = "phantom") -> dict[str, dict[str, Any]]:
     """Return the metrics files by name, without the clinical one."""
     found: dict[str, dict[str, Any]] = {
-        "medical": {"rows": medical()}, "identity": {"rows": identity(), "held_out": HELD_OUT},
+        "medical": {"rows": medical(), "labels": LABELS},
+        "identity": {"rows": identity(), "held_out": HELD_OUT},
         "utility": {"rows": utility()},
         "reversibility": reversibility(), "ablation": ablation(),
     }  # fmt: skip
@@ -179,7 +182,8 @@ def write_pictures(root: Path, size: int = 24, methods: Sequence[str] = tuple(ME
         drawn = render(sample_phantom(rng), sample_shot(rng), disease=disease, severity=severity).image
         face = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_AREA)
         rows.append(
-            {"image_id": schemas.image_id(face), "image": face, "disease": disease, "donor_id": f"donor_{index % 8}"}
+            {"image_id": schemas.image_id(face), "image": face, "disease": disease, "planned_disease": disease,
+             "decided_by": "unanimous", "donor_pseudonym": f"donor_{index % 8}"}
         )  # fmt: skip
     blank = {name: None for name in schemas.MEMA.names}
     mema = [blank | row | {"image": encode_png(row["image"])} for row in rows]

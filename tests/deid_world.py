@@ -12,11 +12,16 @@ from models.onnx_export import export_onnx
 from models.segmentation.masks import encode_mask
 from tasks import schemas
 from tasks.benchmark_params import EvaluateIdentity, EvaluateReversibility, EvaluateUtility
+from tasks.params import load
+from tasks.pseudonyms import pseudonyms
 from tests.judges_world import write_split
 
 SIZE_PX = 96
 NUM_DONORS = {"train": 8, "select": 4, "val": 8}
-TWIN = Path(__file__).parents[1] / "data/phantom/twins/classifier"
+ROOT = Path(__file__).parents[1]
+TWIN = ROOT / "data/phantom/twins/classifier"
+PROFILE = load(ROOT / "profiles/phantom.yaml")
+PSEUDONYMS = pseudonyms(PROFILE.release, PROFILE.release_key)
 
 
 class Mosaic(torch.nn.Module):
@@ -72,8 +77,8 @@ def write_deid_world(root: Path) -> World:
         faces += donors
         images = [photo_of(face, rng) for face in donors for _ in range(2)]
         values = {
-            "disease": [DISEASES[i % 8] for i in range(2 * num)],
-            "donor_id": [schemas.image_id(face) for face in donors for _ in range(2)],
+            **{name: [DISEASES[i % 8] for i in range(2 * num)] for name in ("disease", "planned_disease")},
+            "donor_pseudonym": PSEUDONYMS.of([schemas.image_id(face) for face in donors for _ in range(2)]),
         }
         write_split(data / "mema" / split, schemas.MEMA, images, values)
         if split != "select":

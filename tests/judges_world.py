@@ -41,7 +41,9 @@ def write_world(num_seg: dict[str, int] = NUM_SEG) -> None:
     for split, each in (("train", 2), ("select", 1), ("val", 2)):
         diseases = list(DISEASES) * each
         images = [face(rng) for _ in diseases]
-        write_split(Path("mema") / split, schemas.MEMA, images, {"disease": diseases})
+        write_split(
+            Path("mema") / split, schemas.MEMA, images, {"disease": diseases, "planned_disease": diseases}
+        )
         val = images
     for split, num in num_seg.items():
         images = val[:num] if split == "val" else [face(rng) for _ in range(num)]

@@ -12,7 +12,9 @@ from models.conditions import DISEASES
 from models.diffusion.images import encode_png
 from models.segmentation.masks import encode_mask
 from tasks import readers, schemas, shards
+from tasks.params import Params, load
 
+ROOT = Path(__file__).parents[1]
 SIZE = 24
 GOOD = Skill(
     accuracy=0.92, lookalikes=0.8, severity_accuracy=0.85, false_low=0.02, true_low=0.9, mask_shift=0.06,
@@ -31,6 +33,12 @@ def lesion(index: int) -> np.ndarray:
     x, y, radius = rng.uniform(8, 16), rng.uniform(8, 16), rng.uniform(4, 6)
     ys, xs = np.mgrid[:SIZE, :SIZE]
     return (xs - x) ** 2 + (ys - y) ** 2 < radius**2
+
+
+def parameters(**assemble) -> Params:
+    """Return the phantom profile with some values of its section `assemble` replaced."""
+    params = load(ROOT / "profiles/phantom.yaml")
+    return params.model_copy(update={"assemble": params.assemble.model_copy(update=assemble)})
 
 
 def write_selection(root: Path, num_images: int = 320, num_donors: int = 160) -> None:

@@ -18,9 +18,9 @@ import yaml
 from models.deid.ablation import plot_sweeps
 from models.diffusion.images import decode, encode_png
 from tasks import annotations, assemble, durable, report_readers, schemas, shards, train_judges
-from tasks.params import Annotations, load
+from tasks.params import Annotations
 from tests import judges_world
-from tests.readers_world import SIZE, SKILLS, simulate, write_selection
+from tests.readers_world import SIZE, SKILLS, parameters, simulate, write_selection
 
 ROOT = Path(__file__).parents[1]
 FILES = ("dvc.yaml", "data/phantom/dvc.yaml")
@@ -69,11 +69,10 @@ def write_world(data: Path) -> None:
     shutil.move(exports, data / "phantom/readers")
     (data / "subset.parquet").unlink()
     changes = {"num_seg_train": 20, "num_seg_val": 3, "max_deviation": 1.0, "bootstrap": 50}
-    section = load(ROOT / "profiles/phantom.yaml").assemble.model_copy(update=changes)
     sets = (data / "mema", data / "mema_seg")
     assemble.run(
         data / "selected", data / "annotations", *sets, metrics / "readers.json", metrics / "assemble.json",
-        section,
+        parameters(**changes),
     )  # fmt: skip
     durable.write_json(metrics / "prelabel.json", {"first_masks": {"n": 80, "proposed": 60, "share": 0.75,
         "ci95": [0.64, 0.83], "mean_score": 0.8}})  # fmt: skip
@@ -143,7 +142,7 @@ def pictures_in(data: bytes) -> Iterator[bytes]:
     if data.startswith(SIGNATURES):
         yield data
     elif data[:4] == b"PAR1":
-        for column in pq.read_table(io.BytesIO(data)).columns:
+        for column in shards.plain(pq.read_table(io.BytesIO(data))).columns:
             if pa.types.is_binary(column.type):
                 yield from (v for v in column.to_pylist() if v and v.startswith(SIGNATURES))
     else:
@@ -183,7 +182,8 @@ class Secrets:
         faces = np.stack([thumbnail(p) for p in sorted(hidden) if not is_grey(p)])
         people = shards.read_table(data / "patients/faces").to_pylist()
         words = {str(row[name]).encode() for row in people for name in ("patient_id", "file")}
-        return cls(files, faces, (*sorted(words), *(name.encode() for name in READERS)))
+        donors = {row["donor_id"].encode() for row in shards.read_table(data / "selected").to_pylist()}
+        return cls(files, faces, (*sorted(words | donors), *(name.encode() for name in READERS)))
 
     def told_by(self, content: bytes) -> list[str]:
         """Return what a file tells of them, each by its kind."""

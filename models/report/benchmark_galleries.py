@@ -7,7 +7,7 @@ from models.report.benchmark_measured import OWN, BenchmarkGallery, Patient, met
 from models.report.benchmark_sections import SIGNS
 from models.report.html import Markup, section, tag
 from models.report.pictures import data_uri
-from models.report.words import plural
+from models.report.words import planned, plural
 
 SHOWN_PX = 112
 SHORT = {column.key: column.head for column in SIGNS}
@@ -25,8 +25,10 @@ def methods(gallery: BenchmarkGallery) -> Markup:
         "Every method on the same patients",
         tag(
             "p",
-            f"{plural(len(gallery.patients), 'image')} of MeMa val, the first of each disease with a donor's "
-            "face of its own, not chosen for their looks. Every image is generated; nobody here exists.",
+            f"{plural(len(gallery.patients), 'image')} of MeMa val, one of each disease as readers named it: those "
+            "that all readers named alike before others, donors' faces that differ, not chosen for their looks. "
+            "Where something else was planned it stands below the name: either may be wrong. Every image is "
+            "generated; nobody here exists.",
         ),
         _grid(gallery.patients, rows),
     )
@@ -51,13 +53,24 @@ def passwords(gallery: BenchmarkGallery) -> Markup:
 
 def _grid(patients: Sequence[Patient], rows: Sequence[Markup]) -> Markup:
     heads = (
-        tag("th", SHORT.get(one.disease, one.disease), scope="col", title=DISEASE_NAMES.get(one.disease))
+        tag(
+            "th",
+            SHORT.get(one.disease, one.disease),
+            _planned(one),
+            scope="col",
+            title=DISEASE_NAMES.get(one.disease),
+        )
         for one in patients
     )
     head = tag("tr", tag("th", "", scope="col"), *heads)
     return tag(
         "div", tag("table", tag("thead", head), tag("tbody", *rows), class_="faces-table"), class_="scroll"
     )
+
+
+def _planned(patient: Patient) -> Markup | None:
+    other = planned(patient.disease, patient.planned_disease)
+    return tag("span", other, class_="planned") if other else None
 
 
 def _row(name: str, images: Sequence[bytes | None], patients: Sequence[Patient]) -> Markup:

@@ -44,6 +44,7 @@ class Patient:
     """One image of MeMa val, what each method made of it, and what the passwords give back."""
 
     disease: str
+    planned_disease: str
     original: bytes
     by_method: Mapping[str, bytes]
     recovered: bytes | None

@@ -26,6 +26,7 @@ from models.report.benchmark_tables import (
     yes_no,
 )
 from models.report.html import Markup, fragment, section, tag
+from models.report.words import plural
 
 WORDS = ("method", "reversible")
 SIGNS = (
@@ -34,6 +35,7 @@ SIGNS = (
     Column("uveitis", "Uveitis"), Column("micro", "All images"),
     Column("dice", "Dice", DISTANCE), Column("jaccard", "Jaccard", DISTANCE),
 )  # fmt: skip
+RECALLS = tuple(column for column in SIGNS if column.kind == PERCENT)
 FACE_PARTS = tuple(Column(name, name, TENTHS) for name in ("all", "eye", "mouth", "nose"))
 ANGLES = tuple(Column(name, name, TENTHS) for name in ("pitch", "yaw"))
 CLINICAL_NAMES = {one.key: one.head for one in SIGNS} | {
@@ -78,6 +80,28 @@ def signs(measured: BenchmarkMeasured) -> Markup:
         figures_table(
             WORDS, SIGNS, [own, Group(PAPER, paper_lines(paper.MEDICAL), paper=True)], class_="wide"
         ),
+        _against_plan(measured, rows),
+    )
+
+
+def _against_plan(measured: BenchmarkMeasured, rows: Mapping[str, Row]) -> Markup | None:
+    """Return the same recalls against what the generator was asked for; nothing where no file says them."""
+    labels = measured.medical.get("labels")
+    if not labels:
+        return None
+    figures = {name: nested(row, "planned") for name, row in rows.items()}
+    words = (
+        f"Above, right is what readers named. On {labels['differ_from_plan']} of {plural(labels['n'], 'image')} of val "
+        "they named another disease than the generator was asked for; either may be wrong. Below, right is what was "
+        "asked for."
+    )
+    own = Group(here(measured.profile), own_lines(measured, rows, figures))
+    return fragment(
+        [
+            tag("h3", "The same answers against the plan"),
+            tag("p", words),
+            figures_table(WORDS, RECALLS, [own], class_="wide"),
+        ]
     )
 
 

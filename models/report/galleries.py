@@ -54,7 +54,11 @@ def conditions(gallery: Gallery) -> Markup:
     return section(
         "diseases",
         "Eight diseases by three severities",
-        tag("p", "Images of the released set. The severity is what was asked for, not a diagnosis."),
+        tag(
+            "p",
+            "Images of the released set. Disease and severity are what was asked for, not a diagnosis: readers may "
+            "have named another one.",
+        ),
         tag("table", tag("thead", head), tag("tbody", *rows), class_="conditions"),
     )
 

@@ -13,7 +13,7 @@ from models.report.agreement import PROVENANCES
 from models.report.html import Markup, section, tag
 from models.report.pictures import data_uri
 from models.report.readers_measured import Disputed, Example, Outlined, ReadersGallery
-from models.report.words import count, plural
+from models.report.words import count, planned, plural
 from models.segmentation.masks import decode_mask
 
 NORMAL = "normal"
@@ -31,10 +31,12 @@ def _picture(example: Example) -> Markup:
     return tag("img", src=data_uri(example.image), alt=alt, width=SHOWN_PX, height=SHOWN_PX)
 
 
-def _severity(example: Example) -> Markup | None:
-    if example.disease == NORMAL:
-        return None
-    return tag("figcaption", example.severity or "no severity")
+def _caption(example: Example) -> Markup | None:
+    severity = None if example.disease == NORMAL else example.severity or "no severity"
+    other = planned(example.disease, example.planned_disease)
+    lines = [severity, tag("span", other, class_="planned") if other else None]
+    shown = [line for line in lines if line]
+    return tag("figcaption", *shown) if shown else None
 
 
 def examples(gallery: ReadersGallery) -> Markup:
@@ -42,7 +44,7 @@ def examples(gallery: ReadersGallery) -> Markup:
     rows = []
     for disease in DISEASES:
         shown = gallery.by_disease.get(disease, ())
-        figures = [tag("figure", _picture(one), _severity(one), class_="case") for one in shown]
+        figures = [tag("figure", _picture(one), _caption(one), class_="case") for one in shown]
         none = tag("p", f"No image of {DISEASE_NAMES[disease]} in train.", class_="weak")
         rows += [
             tag("h3", DISEASE_NAMES[disease]),
@@ -53,8 +55,10 @@ def examples(gallery: ReadersGallery) -> Markup:
         "Examples of each disease",
         tag(
             "p",
-            "Disease and severity as adjudicated; the first images of each severity in turn, not chosen for "
-            "their looks. This page shows images of train only: select and val stay unseen.",
+            "Disease and severity as adjudicated; images that all readers named alike before others, severities in "
+            "turn, not chosen for their looks. Where the readers' disease is not the one that was planned, the "
+            "plan's stands below: either may be wrong. This page shows images of train only: select and val stay "
+            "unseen.",
         ),
         *rows,
     )
@@ -83,15 +87,16 @@ def disputed(gallery: ReadersGallery) -> Markup:
 def _disputed(case: Disputed) -> Markup:
     example = case.example
     by = "by the senior" if case.decided_by == SENIOR else "by majority"
-    met = case.intended_disease == example.disease
-    plan = "as planned" if met else f"planned as {DISEASE_NAMES[case.intended_disease]}"
+    other = planned(example.disease, example.planned_disease)
+    plan = tag("span", other, class_="planned") if other else "as planned"
     return tag(
         "figure",
         _picture(example),
         tag(
             "figcaption",
             tag("b", named(example.disease, example.severity)),
-            f" {by}, {plan}",
+            f" {by}, ",
+            plan,
             tag("ul", *(_vote(vote, example.disease) for vote in case.votes), class_="votes"),
         ),
         class_="case",
@@ -130,6 +135,7 @@ def _outlined(one: Outlined) -> Markup:
         f"{one.example.severity or 'no severity'}; {PROVENANCES[one.provenance]}; "
         f"{plural(one.num_masks, 'outline')}, {count(int(mask.sum()))} px"
     )
+    other = planned(one.example.disease, one.example.planned_disease)
     picture = tag("image", href=data_uri(one.example.image), width=width, height=height)
     edge = tag("path", d=contour(mask), class_="edge")
     svg = tag(
@@ -137,7 +143,8 @@ def _outlined(one: Outlined) -> Markup:
         height=round(OUTLINED_PX * height / width), role="img", tabindex=0, class_="outlined",
         aria_label=f"generated face with an outlined {DISEASE_NAMES[one.example.disease]}",
     )  # fmt: skip
-    return tag("figure", svg, tag("figcaption", caption), class_="case")
+    note = tag("span", other, class_="planned") if other else None
+    return tag("figure", svg, tag("figcaption", caption, note), class_="case")
 
 
 def contour(mask: Bool[np.ndarray, "h w"]) -> str:

@@ -34,6 +34,7 @@ class Example:
     image: bytes
     disease: str
     severity: str
+    planned_disease: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,6 @@ class Disputed:
 
     example: Example
     decided_by: str
-    intended_disease: str
     votes: Sequence[Mapping[str, str]]  # reader, disease, severity, quality, confidence
 
 

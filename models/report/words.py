@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from models.conditions import DISEASE_NAMES
+
 NOTHING = "-"
 
 
@@ -45,3 +47,8 @@ def decimal(number: float | None) -> str:
 def plural(number: int, noun: str) -> str:
     """Return '1 face', '1,200 faces'."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def planned(disease: str, planned_disease: str) -> str | None:
+    """Return 'planned: ptosis' where readers named another disease than was asked for, else nothing."""
+    return None if disease == planned_disease else f"planned: {DISEASE_NAMES[planned_disease]}"

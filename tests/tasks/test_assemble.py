@@ -1,27 +1,28 @@
 """MeMa and MeMa-Seg from votes: what is in, what is out, who is in which split, what must not be there."""
 
+import hashlib
 import json
+import re
 from pathlib import Path
 
-import datasets
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models.annotation.adjudication import adjudicate
 from models.segmentation.masks import decode_mask, dice
 from tasks import annotations, assemble, durable, schemas, shards
-from tasks.params import Annotations, Assemble, load
-from tests.readers_world import lesion, simulate, write_selection
+from tasks.params import Annotations
+from tasks.pseudonyms import pseudonyms
+from tasks.release_params import ReleaseKey
+from tests.readers_world import lesion, parameters, simulate, write_selection
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = {
-    "proportions": (34000, 3729, 4578), "lesion_disease": "bcc", "num_seg_train": 20, "num_seg_val": 2,
+    "proportions": (34000, 3729, 4578), "mask_diseases": ("bcc", "scc"),
+    "lesion_disease": "bcc", "num_seg_train": 20, "num_seg_val": 2,
     "mask_consensus": "majority", "max_deviation": 1.0, "bootstrap": 50, "seed": 7,
 }  # fmt: skip
-
-
-def section(**changes) -> Assemble:
-    return load(ROOT / "profiles/phantom.yaml").assemble.model_copy(update=SETTINGS | changes)
 
 
 def annotate(root: Path) -> Path:
@@ -30,9 +31,10 @@ def annotate(root: Path) -> Path:
     return root
 
 
-def run(root: Path, out: Path, **changes) -> tuple[dict, dict]:
+def run(root: Path, out: Path, given: dict | None = None, **changes) -> tuple[dict, dict]:
     paths = (root / "selected", root / "annotations", out / "mema", out / "mema_seg")
-    assemble.run(*paths, out / "readers.json", out / "assemble.json", section(**changes))
+    params = parameters(**(SETTINGS | changes)).model_copy(update=given or {})
+    assemble.run(*paths, out / "readers.json", out / "assemble.json", params)
     return json.loads((out / "readers.json").read_text()), json.loads((out / "assemble.json").read_text())
 
 
@@ -62,20 +64,20 @@ def test_every_selected_image_is_in_one_split_or_counted_out(root, mema):
     assert len(mema) + sum(found["excluded"].values()) == found["selected"] == len(selected)
     assert found["excluded"]["low_quality"] > 0
     for name in assemble.SPLITS:
-        rows = [row["plan_row"] for row in mema if row["split"] == name]
-        assert rows == sorted(rows)  # in the order of data/selected
+        ids = [row["image_id"] for row in mema if row["split"] == name]
+        assert ids == sorted(ids)  # the order of data/selected, which is the plan's, is gone
     for row in mema:
         plan = selected[row["image_id"]]
         assert row["image"] == plan["image"]
-        assert (row["plan_row"], row["donor_id"]) == (plan["plan_row"], plan["donor_id"])
-        assert (row["intended_disease"], row["intended_severity"]) == (plan["disease"], plan["severity"])
+        assert (row["planned_disease"], row["planned_severity"]) == (plan["disease"], plan["severity"])
+        assert (row["planned_age_bin"], row["planned_gender"]) == (plan["age_bin"], plan["gender"])
         assert row["quality"] == "usable"
 
 
 def test_no_donor_is_in_two_splits_and_every_class_has_its_share(root, mema):
     homes: dict[str, set] = {}
     for row in mema:
-        homes.setdefault(row["donor_id"], set()).add(row["split"])
+        homes.setdefault(row["donor_pseudonym"], set()).add(row["split"])
     assert all(len(splits) == 1 for splits in homes.values())
     found = metrics(root)["mema"]
     assert found["deviation"] <= 1
@@ -104,11 +106,15 @@ def test_the_label_is_the_verdict_and_the_votes_stand_beside_it(root, mema):
     assert {row["decided_by"] for row in mema} == {"unanimous", "majority", "senior"}
 
 
-def test_masks_are_the_readers_consensus_on_the_lesion_disease_only(root, mema):
+def test_masks_are_the_readers_consensus_on_both_tumours_and_nothing_else(root, mema):
     order = [row["image_id"] for row in shards.read_table(root / "selected").to_pylist()]
     masked = [row for row in mema if row["mask"]]
-    assert {row["disease"] for row in masked} == {"bcc"}
-    assert len(masked) > 25
+    assert {row["disease"] for row in masked} == {"bcc", "scc"}
+    for disease, counted in metrics(root)["masks"].items():
+        here = [row for row in mema if row["disease"] == disease]
+        assert counted["images"] == len(here)
+        assert counted["images"] >= counted["outlined"] >= counted["with_mask"] > 25
+        assert counted["with_mask"] == sum(row["mask"] is not None for row in here)
     for row in masked:
         truth = lesion(order.index(row["image_id"]))
         assert dice(decode_mask(row["mask"]), truth) > 0.75
@@ -135,24 +141,75 @@ def test_mema_seg_is_drawn_from_train_and_val(root, mema):
     assert not (root / "mema_seg/select").exists()
 
 
+def texts(value) -> set[str]:
+    """Return every text within a row, keys too, however deep."""
+    if isinstance(value, dict):
+        return set(value) | {text for inner in value.values() for text in texts(inner)}
+    if isinstance(value, list):
+        return {text for inner in value for text in texts(inner)}
+    return {value} if isinstance(value, str) else set()
+
+
 def test_nothing_that_must_stay_inside_is_there(root):
     table = shards.read_table(root / "mema/train")
     assert table.schema.equals(schemas.MEMA)
+    inside = (
+        "patient",
+        "similarity",
+        "comment",
+        "plan_row",
+        "donor_id",
+        "injection",
+        "seed",
+        "prompt",
+        "sha256",
+    )
     names = set(table.schema.names) | {field.name for field in table.schema.field("votes").type.value_type}
-    assert not [name for name in names if "patient" in name or "similarity" in name or "comment" in name]
-    written = b"".join(path.read_bytes() for path in (root / "mema").rglob("*.parquet"))
-    assert b"simulated remark" not in written
+    assert not [name for name in names if any(word in name for word in inside)]
+    donors = {row["donor_id"] for row in shards.read_table(root / "selected").to_pylist()}
+    digests = {
+        hashlib.new(kind, name.encode()).hexdigest() for name in donors for kind in ("sha256", "md5", "sha1")
+    }
+    guesses = {digest[:length] for digest in donors | digests for length in (12, 16, 32, 64)} | donors
+    for folder in ("mema", "mema_seg"):
+        for path in (root / folder).rglob("*.parquet"):
+            kept = pq.read_table(path)
+            assert set(kept.schema.metadata) == {b"huggingface"}
+            assert not texts(kept.to_pylist()) & guesses
+            assert not texts(kept.to_pylist()) & {"a prompt", "injected", "simulated remark"}
+        names = [path.name for path in (root / folder).rglob("*") if path.is_file()]
+        assert not [name for name in names if not re.fullmatch(r"README\.md|shard-\d{5}\.parquet", name)]
+        card = (root / folder / "README.md").read_text()
+        assert not [name for name in guesses if name in card]
 
 
-def test_datasets_reads_both_sets(root, tmp_path):
-    for folder, number in (("mema", None), ("mema_seg", 20)):
-        files = {name: str(root / folder / name / "*.parquet") for name in ("train", "val")}
-        train, val = (
-            datasets.load_dataset("parquet", data_files=files, split=name, cache_dir=str(tmp_path / folder))
-            for name in files
-        )
-        assert train.num_rows == (number or metrics(root)["mema"]["images"]["train"])
-        assert decode_mask(next(row["mask"] for row in val.to_list() if row["mask"])).any()
+def test_pseudonyms_keep_the_groups_of_a_release_and_are_others_under_another_key(root, mema, tmp_path):
+    donors = {row["image_id"]: row["donor_id"] for row in shards.read_table(root / "selected").to_pylist()}
+    pairs = {(donors[row["image_id"]], row["donor_pseudonym"]) for row in mema}
+    assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}) > 50
+    assert all(re.fullmatch(r"[0-9a-f]{32}", name) for _, name in pairs)
+    release, key = parameters().release, parameters().release_key
+    made = {
+        "minor": release.model_copy(update={"version": "1.4.2"}),
+        "major": release.model_copy(update={"version": "2.0.0"}),
+    }
+    assert pseudonyms(made["minor"], key) == pseudonyms(release, key)
+    names = {name for _, name in pairs}
+    hospitals = ReleaseKey(path=str(tmp_path / "release.key"))
+    for given in ({"release": made["major"]}, {"release_key": hospitals}):
+        run(root, tmp_path / "other", given=given)
+        other = shards.read_table(tmp_path / "other/mema/train").to_pylist()
+        assert not {row["donor_pseudonym"] for row in other} & names
+        assert [row["image_id"] for row in other] == [
+            row["image_id"] for row in mema if row["split"] == "train"
+        ]
+
+
+def test_no_order_of_rows_tells_the_plans(root, mema):
+    rows = {row["image_id"]: row["plan_row"] for row in shards.read_table(root / "selected").to_pylist()}
+    order = np.array([rows[row["image_id"]] for row in mema if row["split"] == "train"])
+    assert abs(np.corrcoef(order, np.arange(len(order)))[0, 1]) < 0.3
+    assert not (np.diff(order) > 0).all()
 
 
 def test_the_readers_report_says_where_they_come_from_and_what_to_expect(root):
@@ -169,7 +226,11 @@ def test_the_readers_report_says_where_they_come_from_and_what_to_expect(root):
 
 def test_equal_input_gives_equal_bytes(root, tmp_path):
     run(root, tmp_path)
-    for path in [*(root / "mema").rglob("*.parquet"), root / "readers.json", root / "assemble.json"]:
+    for path in [
+        *(f for f in (root / "mema").rglob("*") if f.is_file()),
+        root / "readers.json",
+        root / "assemble.json",
+    ]:
         assert path.read_bytes() == (tmp_path / path.relative_to(root)).read_bytes(), path.name
 
 

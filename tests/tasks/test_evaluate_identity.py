@@ -17,7 +17,8 @@ from tasks import durable, evaluate_identity, shards
 from tasks.deidentify import DEIDENTIFIED
 from tasks.evaluate_identity import check_held_out
 from tasks.evaluation import read_originals
-from tests.deid_world import write_deid_world
+from tasks.pseudonyms import Pseudonyms
+from tests.deid_world import PSEUDONYMS, write_deid_world
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +43,9 @@ def write_method(world, name: str, ids: list[str], faces: list[bytes]) -> None:
 
 def run(world, metrics: Path, **changes) -> dict:
     folders = (world.data / "mema", world.data / "public/faces", world.data / "deidentified")
-    evaluate_identity.run(*folders, metrics, world.identity(**changes), world.loss_recogniser, "phantom")
+    evaluate_identity.run(
+        *folders, metrics, world.identity(**changes), world.loss_recogniser, PSEUDONYMS, "phantom"
+    )
     return json.loads(metrics.read_text())
 
 
@@ -82,14 +85,16 @@ def test_a_method_that_leaves_an_image_out_has_no_row(world, tmp_path):
     short = tmp_path / "short"
     shards.write_shards(table, short, shard_rows=5)
     durable.write_json(short / "method.json", {"told_disease": False})
-    judged = evaluate_identity.read_world(world.data / "mema", world.data / "public/faces", world.identity())
+    judged = evaluate_identity.read_world(
+        world.data / "mema", world.data / "public/faces", world.identity(), PSEUDONYMS
+    )
     with pytest.raises(ValueError, match="1 of 16 images lack `image`; run deidentify again"):
         evaluate_identity.identity_row(short, judged)
 
 
 def test_no_validation_image_and_no_donor_may_be_in_a_training_set(world):
     originals, sets = read_originals(world.data / "mema"), training(world)
-    assert check_held_out(originals, sets, world.loss_recogniser, paths(world))["shared"] == 0
+    assert check_held_out(originals, sets, world.loss_recogniser, paths(world), PSEUDONYMS)["shared"] == 0
     val = shards.read_table(world.data / "mema/val")
     one = val.slice(3, 1).select(sets["train"].column_names)
     with pytest.raises(ValueError, match="1 validation images are in the training set 'train'"):
@@ -98,23 +103,40 @@ def test_no_validation_image_and_no_donor_may_be_in_a_training_set(world):
             sets | {"train": pa.concat_tables([sets["train"], one])},
             world.loss_recogniser,
             paths(world),
+            PSEUDONYMS,
         )
     other = one.set_column(0, "image_id", pa.array(["new"]))
     with pytest.raises(ValueError, match="1 validation donors are in the training set 'judge'"):
-        check_held_out(originals, sets | {"judge": other}, world.loss_recogniser, paths(world))
+        check_held_out(originals, sets | {"judge": other}, world.loss_recogniser, paths(world), PSEUDONYMS)
     public = shards.read_table(world.data / "public/faces", columns=["image_id"])
     with pytest.raises(ValueError, match="8 validation donors are in the training set 'public'"):
-        check_held_out(originals, {"public": public}, world.loss_recogniser, paths(world))
+        check_held_out(originals, {"public": public}, world.loss_recogniser, paths(world), PSEUDONYMS)
+
+
+def test_another_releases_key_is_told_from_faces_that_are_missing(world):
+    other = Pseudonyms(b"another release")
+    with pytest.raises(
+        ValueError, match=r"release_key: 8 of 8 donors of MeMa are none of the 26 public faces"
+    ):
+        evaluate_identity.read_world(
+            world.data / "mema", world.data / "public/faces", world.identity(), other
+        )
+    public = shards.read_table(world.data / "public/faces", columns=["image_id"])["image_id"].to_pylist()
+    originals = read_originals(world.data / "mema")
+    assert not set(originals.people) & set(public)
+    assert set(originals.people) < set(PSEUDONYMS.recognise(public, originals.people))
 
 
 def test_what_cannot_be_proven_fails(world, tmp_path):
     originals, sets = read_originals(world.data / "mema"), training(world)
     with pytest.raises(ValueError, match="no training set given"):
-        check_held_out(originals, {}, world.loss_recogniser, paths(world))
+        check_held_out(originals, {}, world.loss_recogniser, paths(world), PSEUDONYMS)
     with pytest.raises(ValueError, match="'train' has no image_id"):
-        check_held_out(originals, {"train": sets["train"].slice(0, 0)}, world.loss_recogniser, paths(world))
+        check_held_out(
+            originals, {"train": sets["train"].slice(0, 0)}, world.loss_recogniser, paths(world), PSEUDONYMS
+        )
     with pytest.raises(ValueError, match=r"train_deid\.loss_recogniser: no file .*absent\.onnx"):
-        check_held_out(originals, sets, tmp_path / "absent.onnx", paths(world))
+        check_held_out(originals, sets, tmp_path / "absent.onnx", paths(world), PSEUDONYMS)
 
 
 def test_the_loss_recogniser_may_not_judge_under_any_name_or_export(world, tmp_path):
@@ -122,7 +144,7 @@ def test_the_loss_recogniser_may_not_judge_under_any_name_or_export(world, tmp_p
     copy = tmp_path / "sphereface.onnx"
     copy.write_bytes(world.loss_recogniser.read_bytes())
     with pytest.raises(ValueError, match=r"recognisers\.sphereface: .*the same file"):
-        check_held_out(originals, sets, world.loss_recogniser, {"sphereface": copy})
+        check_held_out(originals, sets, world.loss_recogniser, {"sphereface": copy}, PSEUDONYMS)
     model = onnx.load(world.loss_recogniser)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(48, 48)))[0].astype(np.float32)
     model.graph.initializer.append(numpy_helper.from_array(turn, "turn"))
@@ -131,7 +153,7 @@ def test_the_loss_recogniser_may_not_judge_under_any_name_or_export(world, tmp_p
     model.graph.node.append(helper.make_node("MatMul", ["unturned", "turn"], [name]))
     onnx.save(model, copy)
     with pytest.raises(ValueError, match=r"recognisers\.sphereface: .*the same network"):
-        check_held_out(originals, sets, world.loss_recogniser, {"sphereface": copy})
+        check_held_out(originals, sets, world.loss_recogniser, {"sphereface": copy}, PSEUDONYMS)
 
 
 def test_the_phantom_profiles_recognisers_are_not_the_loss_recogniser(world):
@@ -140,6 +162,8 @@ def test_the_phantom_profiles_recognisers_are_not_the_loss_recogniser(world):
     loss = ROOT / params["train_deid"]["loss_recogniser"]
     named = {name: ROOT / path for name, path in params["evaluate_identity"]["recognisers"].items()}
     assert len(named) >= 3
-    check_held_out(read_originals(world.data / "mema"), training(world), loss, named)
+    check_held_out(read_originals(world.data / "mema"), training(world), loss, named, PSEUDONYMS)
     with pytest.raises(ValueError, match="the same file"):
-        check_held_out(read_originals(world.data / "mema"), training(world), loss, named | {"fourth": loss})
+        check_held_out(
+            read_originals(world.data / "mema"), training(world), loss, named | {"fourth": loss}, PSEUDONYMS
+        )

@@ -44,7 +44,7 @@ OPEN = {
     "prelabel": {"sam", "outline_share", "lesion_diseases", "batch_size", "seed"},
     "annotate": {"readers", "senior", "show_intended_label", "repeat_share", "seed"},
     "annotations": {"max_unusable"},
-    "assemble": {"mask_consensus", "max_deviation", "bootstrap", "seed"},
+    "assemble": {"mask_consensus", "mask_diseases", "max_deviation", "bootstrap", "seed"},
     "train_medical_encoder": {"diffusion"},
     "train_deid": {"cosine_floor", "discriminator_rate", "discriminator_width", "ema_decay", "image_size_px",
                    "max_grad_norm", "networks", "phi_jitter", "precision", "seed", "slope_weight"},

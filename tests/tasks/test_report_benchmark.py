@@ -96,9 +96,9 @@ def test_the_page_is_self_contained_small_and_names_nobody(root: Path, tmp_path:
     page = page_of(root, tmp_path)
     assert not re.search(r"https?:|//|<script|<link|@import|url\(|<iframe", URI.sub('""', page))
     assert (tmp_path / "index.html").stat().st_size < 4e6
-    table = shards.read_table(root / "mema/val", columns=["image_id", "donor_id"])
+    table = shards.read_table(root / "mema/val", columns=["image_id", "donor_pseudonym"])
     assert not [name for name in table["image_id"].to_pylist() if name[:8] in page]
-    assert not [name for name in table["donor_id"].to_pylist() if name in page]
+    assert not [name for name in table["donor_pseudonym"].to_pylist() if name in page]
     assert page.count("<img ") == len(pictures(page)) == 8 * (1 + len(METHODS) - 1 + 4)
 
 

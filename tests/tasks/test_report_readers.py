@@ -10,10 +10,9 @@ import pytest
 
 from models.report.readers_page import CONTENTS
 from tasks import annotations, assemble, durable, report_readers, schemas, shards
-from tasks.params import Annotations, load
-from tests.readers_world import simulate, write_selection
+from tasks.params import Annotations
+from tests.readers_world import parameters, simulate, write_selection
 
-ROOT = Path(__file__).parents[2]
 URI = re.compile(r'"data:image/\w+;base64,([^"]+)"')
 FIRST_MASKS = {"n": 80, "proposed": 60, "share": 0.75, "ci95": [0.64, 0.83], "mean_score": 0.8}
 
@@ -28,13 +27,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         selected, root / "subset.parquet", root / "exports", said, metrics / "annotations.json",
         Annotations(max_unusable=0.0),
     )  # fmt: skip
-    section = load(ROOT / "profiles/phantom.yaml").assemble
-    section = section.model_copy(
-        update={"num_seg_train": 20, "num_seg_val": 3, "max_deviation": 1.0, "bootstrap": 50}
-    )
+    params = parameters(num_seg_train=20, num_seg_val=3, max_deviation=1.0, bootstrap=50)
     assemble.run(
         selected, said, root / "mema", root / "mema_seg", metrics / "readers.json", metrics / "assemble.json",
-        section,
+        params,
     )  # fmt: skip
     durable.write_json(metrics / "prelabel.json", {"first_masks": FIRST_MASKS})
     return root
@@ -119,8 +115,9 @@ def test_the_page_is_self_contained_small_and_names_nobody(root: Path, tmp_path:
     page = URI.sub('""', page_of(root, tmp_path, num_examples=6))
     assert not re.search(r"https?:|//|<script|<link|@import|url\(|<iframe", page)
     assert (tmp_path / "index.html").stat().st_size < 4e6
-    table = shards.read_table(root / "mema/train", columns=["image_id", "donor_id"])
+    table = shards.read_table(root / "mema/train", columns=["image_id", "donor_pseudonym"])
     assert not [name for name in table["image_id"].to_pylist() if name[:8] in page]
+    assert not [name for name in table["donor_pseudonym"].to_pylist() if name[:8] in page]
     assert "donor_" not in page
     assert "simulated.invalid" not in page
     assert set(re.findall(r"reader_\w+", page)) == {"reader_1", "reader_2", "reader_3"}

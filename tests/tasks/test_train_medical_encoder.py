@@ -52,7 +52,7 @@ def write_mema(folder: Path, num: int = 8) -> None:
         "disease": [DISEASES[i % 8] for i in range(num)],
         "severity": ["" if i % 8 == 0 else ("slight", "mid", "heavy")[i % 3] for i in range(num)],
         "split": ["train"] * num,
-        "donor_id": [f"donor-{i}" for i in range(num)],
+        "donor_pseudonym": [f"donor-{i}" for i in range(num)],
     }
     shards.write_shards(pa.table(rows, schema=schemas.MEMA), folder, shard_rows=3)
 

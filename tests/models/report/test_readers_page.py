@@ -184,19 +184,19 @@ def test_votes_against_the_verdict_are_marked() -> None:
         {"reader": "reader_3", "disease": "", "severity": "", "quality": "low"},
         {"reader": "senior", "disease": "bcc", "severity": "heavy", "quality": "usable"},
     ]
-    case = Disputed(Example(image, "bcc", "heavy"), "senior", "scc", votes)
+    case = Disputed(Example(image, "bcc", "heavy", "scc"), "senior", votes)
     made = page(measured(), ReadersGallery({}, [case], 7, [], 0))
     assert re.findall(r'<li class="against">([^<]+)', made) == [
         "reader_2: squamous cell carcinoma", "reader_3: low quality",
     ]  # fmt: skip
-    assert "basal cell carcinoma, heavy by the senior, planned as squamous cell carcinoma" in plain(made)
+    assert "basal cell carcinoma, heavy by the senior, planned: squamous cell carcinoma" in plain(made)
     assert "On 7 images of train" in plain(made)
 
 
 def test_an_outlined_image_tells_its_provenance() -> None:
     image, mask = encode_png(np.zeros((8, 12, 3), np.uint8)), np.zeros((8, 12), bool)
     mask[2:4, 3:8] = True
-    one = Outlined(Example(image, "bcc", "mid"), encode_mask(mask), "machine_edited", 3)
+    one = Outlined(Example(image, "bcc", "mid", "bcc"), encode_mask(mask), "machine_edited", 3)
     made = page(measured(), ReadersGallery({}, [], 0, [one], 30))
     assert 'viewBox="0 0 12 8" width="288" height="192"' in made
     assert "M3 2h5M3 4h5M3 2v2M8 2v2" in made
