@@ -36,6 +36,8 @@ class Reading:
     unusable: list[Unusable] = field(default_factory=list)
     skipped: int = 0
     missing: int = 0
+    retired: int = 0  # answers on images that are no longer selected
+    prompts_without_mask: int = 0  # votes with a click or box left in them, and no outline
     offered: int = 0  # votes on images for which the machine proposed a mask to this reader
     accepted: int = 0  # of those, the ones that hand in a proposed mask as it was
 
@@ -53,7 +55,8 @@ def read_export(
             f"export-{name}.json: {type(tasks).__name__} where Label Studio writes a list of tasks"
         )
     reading = Reading()
-    exported = _by_key(tasks, name, {task.key: task for task in reader.tasks}, reading)
+    exported = _by_key(tasks, name, {task.key: task for task in reader.known}, reading)
+    reading.retired = sum(bool(exported.get(task.key)) for task in reader.retired)
     for task in reader.tasks:
         if task.key not in exported:
             reading.unusable.append(
@@ -71,18 +74,19 @@ def _by_key(
     exported: defaultdict[str, list[Any]] = defaultdict(list)
     for task in tasks:
         try:
-            key, image_id = str(task["data"].get("key", "")), str(task["data"].get("image_id", ""))
+            key, image_id = str(task["data"].get("key", "")), task["data"].get("image_id")
             annotations = list(task.get("annotations") or [])
         except (AttributeError, KeyError, TypeError) as error:
             reading.unusable.append(
                 Unusable(name, "", "", "malformed", f"task: {type(error).__name__} {error}")
             )
             continue
-        if key not in assigned or image_id != assigned[key].image_id:
+        # Tasks say no more which image they show; those of earlier pushes did.
+        if key not in assigned or image_id not in (None, assigned[key].image_id):
             detail = f"task {task.get('id')}: " + (
                 "another image" if key in assigned else "not in the manifest"
             )
-            reading.unusable.append(Unusable(name, key, image_id, "unknown_task", detail))
+            reading.unusable.append(Unusable(name, key, str(image_id or ""), "unknown_task", detail))
         else:
             exported[key] += annotations
     return exported
