@@ -14,12 +14,14 @@ REASONS = (
     "task_deleted", "unknown_task", "not_a_reader", "duplicate_annotation", "empty_submit", "unknown_label",
     "mask_size", "rotated_image", "rle_damaged", "malformed",
 )  # fmt: skip
+PROMPT_WITHOUT_MASK = "prompt_without_mask"
+FINDINGS = (PROMPT_WITHOUT_MASK,)
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Unusable:
-    """Something in an export that counts nowhere."""
+    """Something in an export that counts nowhere, or, as a finding, a vote that may have lost something."""
 
     reader: str
     key: str
@@ -37,7 +39,7 @@ class Reading:
     skipped: int = 0
     missing: int = 0
     retired: int = 0  # answers on images that are no longer selected
-    prompts_without_mask: int = 0  # votes with a click or box left in them, and no outline
+    findings: list[Unusable] = field(default_factory=list)  # about votes that count
     offered: int = 0  # votes on images for which the machine proposed a mask to this reader
     accepted: int = 0  # of those, the ones that hand in a proposed mask as it was
 
@@ -118,6 +120,9 @@ def _read_task(
             continue
         shown = log.of(reader.project, task.image_id)
         kind = provenance(opinion.regions, shown)
+        if opinion.prompted and not opinion.regions:
+            detail = "a click or box was submitted whose outline was never taken"
+            reading.findings.append(Unusable(name, task.key, task.image_id, PROMPT_WITHOUT_MASK, detail))
         reading.votes.append(_vote(name, reader, task, annotation, opinion) | {"mask_provenance": kind})
         reading.offered += bool(shown)
         reading.accepted += kind == ACCEPTED

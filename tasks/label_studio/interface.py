@@ -188,9 +188,7 @@ _STEPS = (
     "Press <kbd>Ctrl</kbd> <kbd>Enter</kbd>. The next picture comes by itself; what you submit is saved.",
 )
 # The blur behind the window costs seconds where no GPU draws the page.
-_INSTRUCTIONS# Auto-accept would hand in outlines that nobody looked at.
-_STYLE = """
-.lsf-auto-accept:has([data-testid=bottombar-auto-accept-toggle]) { display: none !important; }
+_INSTRUCTIONS_STYLE = """
 .lsf-modal-ls { backdrop-filter: none !important; }
 .mema-help { white-space: normal; font-size: 14px; line-height: 20px; }
 .mema-help h3 { font-size: 15px; font-weight: 600; margin: 12px 0 6px; }

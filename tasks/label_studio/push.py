@@ -15,6 +15,7 @@ import typer
 
 from models.annotation.manifest import Assigned, Manifest, Reader, Round
 from models.conditions import DISEASES
+from tasks import simulated
 from tasks.label_studio import interface
 from tasks.label_studio.access import Target, target_here
 from tasks.label_studio.client import ForbiddenError, NotFoundError, check_version
@@ -94,10 +95,12 @@ def _push(
         for task in (task for desk in desks.values() for task in desk.plan):
             keys[task.image_id].append(task.key)
         write_pictures(images, target.places.files, keys)
+        for (
+            name,
+            desk,
+        ) in desks.items():  # before any task: a key in use is never unknown, nor a reader missing
+            remember(out, version, name, desk.entry)
         for name, desk in desks.items():
-            remember(
-                out, version, name, desk.entry
-            )  # before the tasks: a key that is in use is never unknown
             with target.client(name) as client:
                 renew(client, desk.plan, notes, desk.present)
                 import_missing(client, desk.entry.project, desk.plan, notes, desk.present)
@@ -237,7 +240,10 @@ def main(
     else:
         manifest = push(selected, subset, out, annotate, target, shown)
     for name, reader in manifest.readers.items():
-        print(f"{name}: {len(reader.tasks)} tasks at {target.url}/projects/{reader.project}")
+        print(f"{name}: {len(reader.tasks)} tasks at {target.url}/projects/{reader.project}/data?labeling=1")
+    if (annotations := load().inputs.annotations) != simulated.LABEL_STUDIO:
+        for line in simulated.warnings(annotations, root, out):
+            log.warning(line)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     selected, metrics, said = root / "selected", root / "metrics", root / "annotations"
     annotations.run(
         selected, root / "subset.parquet", root / "exports", said, metrics / "annotations.json",
-        Annotations(max_unusable=0.0),
+        Annotations(max_unusable=0.0, allow_incomplete=False),
     )  # fmt: skip
     section = load(ROOT / "profiles/phantom.yaml").assemble
     section = section.model_copy(
