@@ -20,11 +20,11 @@ from prefect.flow_runs import resume_flow_run, suspend_flow_run
 from prefect.runtime import deployment, flow_run
 
 from flows.steps import bring_up_to_date, publish, run_name
-from tasks import params, process, waiting
+from tasks import params, process, simulated, waiting
+from tasks.simulated import LABEL_STUDIO
 
 BEFORE = ("prelabel",)
 STAGES = (*BEFORE, "annotations", "assemble", "report_readers")
-LABEL_STUDIO = "data/label_studio"
 WATCH_SECONDS = 60
 
 
@@ -39,7 +39,11 @@ def annotate() -> None:
     """Bring the readers' data set up to date; with simulated readers, their stages alone."""
     for stage in BEFORE:
         bring_up_to_date(stage)
-    if params.load().inputs.annotations == LABEL_STUDIO:
+    annotations = params.load().inputs.annotations
+    if annotations != LABEL_STUDIO:
+        for line in simulated.warnings(annotations):
+            get_run_logger().warning(line)
+    else:
         label_studio("push")
         wait_for("reading")
         label_studio("pull")

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import typer
 
 from models.annotation import adjudication
-from models.annotation.export import REASONS, Reading, Unusable, read_export
+from models.annotation.completeness import Gaps, gaps
+from models.annotation.export import FINDINGS, REASONS, Reading, Unusable, read_export
 from models.annotation.manifest import Manifest, Round, read_json, read_manifest
 from models.annotation.opinion import TUMOURS
 from models.annotation.provenance import PROVENANCES, ProposalLog, read_proposals
@@ -95,6 +96,7 @@ def measure(
     unusable = [one for reading in readings.values() for one in reading.unusable]
     votes = [vote for reading in readings.values() for vote in reading.votes]
     reasons, masks = Counter(one.reason for one in unusable), Counter(v["mask_provenance"] for v in votes)
+    found = Counter(one.reason for reading in readings.values() for one in reading.findings)
     asked = {task.image_id for reader in manifest.readers.values() for task in reader.tasks}
     skipped = sum(reading.skipped for reading in readings.values())
     shown, accepted = (
@@ -109,6 +111,8 @@ def measure(
         "skipped": skipped,
         "missing": sum(reading.missing for reading in readings.values()),
         "images_never_pushed": len(sizes.keys() - asked),
+        "answers_retired": sum(reading.retired for reading in readings.values()),
+        "findings": {name: found[name] for name in FINDINGS},
         "unusable": {
             "total": len(unusable),
             "share": round(len(unusable) / received, DECIMALS) if received else 0.0,
@@ -143,21 +147,44 @@ def refuse_unusable(unusable: Sequence[Unusable], share: float, section: Annotat
 def run(
     selected: Path, subset: Path, exports: Path, annotations: Path, metrics: Path, section: Annotations
 ) -> int:
-    """Write votes, unusable, who read, and the metrics; then refuse too much unusable. Return the votes."""
+    """Write the metrics, refuse what is half read; write votes, findings, who read; refuse too much unusable.
+
+    Return the number of votes. The stage before `assemble` refuses, so that what `assemble` made stays.
+    """
     sizes = image_sizes(selected)
     outlines = shards.read_table(subset, columns=["image_id", "outline"]).to_pylist()
     manifest, readings, proposals = read_readers(exports, sizes)
     wanted = {row["image_id"] for row in outlines if row["outline"]}
     measured = measure(manifest, readings, proposals, sizes, wanted)
     unusable = [one for reading in readings.values() for one in reading.unusable]
+    findings = [one for reading in readings.values() for one in reading.findings]
     votes = vote_table(readings)
     durable.write_json(metrics, measured)
+    refuse_incomplete(gaps(manifest, readings, votes, set(sizes)), section)
     shards.write_table(annotations / "votes.parquet", votes)
-    rows = [vars(one) for one in unusable]
-    shards.write_table(annotations / "unusable.parquet", pa.Table.from_pylist(rows, schema=schemas.UNUSABLE))
+    for name, found in (("unusable", unusable), ("findings", findings)):
+        table = pa.Table.from_pylist([vars(one) for one in found], schema=schemas.UNUSABLE)
+        shards.write_table(annotations / f"{name}.parquet", table)
     durable.write_json(annotations / "readers.json", who_read(manifest))
+    if findings:
+        log.warning(
+            "%s: %d answers hold a click or box whose outline was never taken: findings.parquet tells which",
+            STAGE, len(findings),
+        )  # fmt: skip
     refuse_unusable(unusable, measured["unusable"]["share"], section)
     return votes.num_rows
+
+
+def refuse_incomplete(found: Gaps, section: Annotations) -> None:
+    """Raise ValueError where the readers are not done, unless that is allowed."""
+    if found and section.allow_incomplete:
+        log.warning("%s: not complete, and allowed to be: %s", STAGE, found)
+    elif found:
+        raise ValueError(
+            f"annotations: not complete: {found}. To go on with what is there, set "
+            f"annotations.allow_incomplete: true. MeMa stays as it is; what DVC has removed of the last "
+            f"annotations, dvc checkout data/annotations brings back (mema repro does it by itself)"
+        )
 
 
 def who_read(manifest: Manifest) -> dict[str, Any]:

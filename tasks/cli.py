@@ -116,12 +116,15 @@ def table() -> None:
 @annotate.command("status")
 def annotate_status() -> None:
     """Show how far each reader is, when he will be through, and how far the readers agree so far."""
+    from tasks import params, simulated
     from tasks.label_studio.access import target_here
     from tasks.label_studio.agreement import agreement_so_far, describe
     from tasks.label_studio.manifest import read_manifest
     from tasks.label_studio.progress import progress
 
-    out = Path("data/label_studio")
+    out = Path(simulated.LABEL_STUDIO)
+    for line in simulated.warnings(params.load().inputs.annotations):
+        typer.echo(f"note: {line}", err=True)
     try:
         target = target_here()
         states = progress(read_manifest(out), target)
@@ -138,7 +141,8 @@ def annotate_status() -> None:
         _print("Readers", columns, rows)
         typer.echo(describe(dict(agreement_so_far(out, Path("data/selected"), target))))
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
 
 
 @app.command()

@@ -13,7 +13,7 @@ import psutil
 import yaml
 from filelock import FileLock
 
-from tasks import mending, process
+from tasks import last_good, mending, process
 
 WAIT_SECONDS = 1
 KILLED = re.compile(r"exited with (-9|137)\b")
@@ -54,7 +54,11 @@ def reproduce(
     with _alone(folder, log):
         for line in mending.mend(folder):
             log(line)
+        before = last_good.look(folder)
         code = process.run(command, watch, folder, timeout_seconds)
+        if code and not killed:  # a killed stage is run again
+            for line in last_good.bring_back(before, folder):
+                log(line)
     if code and killed:
         raise StageKilled(f"stage {stage}: was killed; if memory ran out (dmesg tells), lower its batch size")
     if code:

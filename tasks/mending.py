@@ -3,12 +3,11 @@
 DVC writes dvc.lock and .dvc/tmp/rwlock in place, so a kill in these milliseconds leaves a part of either,
 on which every later `dvc` stops. A torn lock file becomes the last whole one that `keep` kept, or git's; what was
 done since comes back from DVC's run cache. `python -m tasks.mending repro` is `dvc repro` after
-that.
+that, and before `tasks.last_good`.
 """
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from typing import Any, NoReturn
 import yaml
 import zc.lockfile
 
-from tasks import durable, logs, process
+from tasks import durable, last_good, logs
 
 log = logging.getLogger(__name__)
 
@@ -134,11 +133,11 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def become(*arguments: str) -> NoReturn:
-    """Mend, then become `dvc` with these arguments."""
+    """Mend, then run `dvc` with these arguments and end as it ends; a failed stage leaves the last good outs."""
     for line in mend():
         log.warning(line)
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
-    os.execve(sys.executable, command, process.environment())
+    sys.exit(last_good.run(command))
 
 
 def main() -> None:

@@ -203,9 +203,10 @@ class Annotate(Section):
 
 
 class Annotations(Section):
-    """How many of the readers' answers may be unusable before the stage fails."""
+    """What the stage passes on: how much may be unusable, and whether readers may be still at work."""
 
     max_unusable: Share
+    allow_incomplete: bool
 
 
 class Assemble(Section):

@@ -23,11 +23,12 @@ from models.segmentation.prompts import inner_point
 from tasks import durable, shards, stage
 from tasks.annotations import MANIFEST, PROPOSALS, disagreements
 from tasks.label_studio.brush import brush_region
-from tasks.label_studio.reading import PlannedTask, reading_order
+from tasks.label_studio.reading import Lots, PlannedTask, reading_order
 from tasks.twin_params import load_twins
 
 STAGE = "readers"
 SENIOR = "senior"
+NO_SECRET = b"simulated readers look for no repeats"
 FIRST_USER, FIRST_DAY, DAY = 101, datetime(2026, 1, 5, 8, tzinfo=UTC), timedelta(days=1)
 NOTE = "Simulated readers of known skill. Truth: the plan's disease and severity; a mask's truth: the first mask."
 COLUMNS = ["image_id", "disease", "severity"]
@@ -68,8 +69,7 @@ class Desk:
             "created_at": now.isoformat(timespec="milliseconds"),
         }
         data = {
-            "image": f"/data/local-files/?d={task.image_id}.png",
-            "image_id": task.image_id,
+            "image": f"/data/local-files/?d={task.key}.png",
             "key": task.key,
             "task_note": "",
         }
@@ -165,13 +165,16 @@ def run(
     desks = [
         Desk(name, skill, number, "reading", seed) for number, (name, skill) in enumerate(skills.items(), 1)
     ]
-    plans = {name: reading_order(list(cases), name, seed=seed, repeat_share=repeat_share) for name in skills}
+    plans = {
+        name: reading_order(list(cases), Lots(NO_SECRET, seed, name), repeat_share=repeat_share)
+        for name in skills
+    }
     for desk in desks:
         desk.read_all(plans[desk.name], cases)
     write_exports(writing, desks, plans)
     split = disagreements(writing, selected)
     chief = Desk(SENIOR, senior, len(desks) + 1, "adjudication", seed)
-    plans[SENIOR] = reading_order(split, SENIOR, seed=seed, repeat_share=0.0)
+    plans[SENIOR] = reading_order(split, Lots(NO_SECRET, seed, SENIOR), repeat_share=0.0)
     chief.read_all(plans[SENIOR], cases)
     write_exports(writing, [*desks, chief], plans)
     shutil.rmtree(exports, ignore_errors=True)

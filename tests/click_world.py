@@ -11,14 +11,17 @@ import numpy as np
 import pyarrow as pa
 from label_studio_sdk.converter.brush import decode_rle
 
+from models.annotation.manifest import Assigned, Reader
 from models.annotation.provenance import read_proposals
 from models.diffusion.images import encode_png
 from models.segmentation.masks import decode_mask, encode_mask
 from models.segmentation.sam import Prompt, Sam, load_sam
 from tasks import shards
+from tasks.label_studio.manifest import remember
 
 SIZE = (96, 80)
 IDS = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(3)]
+KEYS = [f"{i:016x}" for i in range(3)]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Site:
     root: Path
     embeddings: Path
     subset: Path
+    manifest: Path
     images: list[np.ndarray]
 
     @property
@@ -43,8 +47,8 @@ def build_site(folder: Path, checkpoint: Path) -> Site:
     images = [np.random.default_rng(i).integers(0, 256, (*SIZE, 3), dtype=np.uint8) for i in range(3)]
     root = folder / "root"
     (root / "files").mkdir(parents=True)
-    for image_id, image in zip(IDS[1:], images[1:], strict=True):
-        (root / "files" / f"{image_id}.png").write_bytes(encode_png(image))
+    for key, image in zip(KEYS[1:], images[1:], strict=True):
+        (root / "files" / f"{key}.png").write_bytes(encode_png(image))
     embedding = sam.embed(images[:1])[0].numpy()
     stored = pa.table(
         {
@@ -60,7 +64,11 @@ def build_site(folder: Path, checkpoint: Path) -> Site:
     first[20:40, 10:30] = True
     masks = [encode_mask(first), None, encode_mask(first[:-1])]
     shards.write_table(folder / "subset.parquet", pa.table({"image_id": IDS, "first_mask": masks}))
-    return Site(checkpoint, sam, root, folder / "embeddings", folder / "subset.parquet", images)
+    tasks = tuple(Assigned(key=key, image_id=name, copy=0) for key, name in zip(KEYS, IDS, strict=True))
+    reader = Reader(email="a@mema.local", user_id=1, project=3, round="reading", tasks=tasks)
+    remember(folder / "label_studio", "1.23.2", "reader_1", reader)
+    manifest = folder / "label_studio/manifest.json"
+    return Site(checkpoint, sam, root, folder / "embeddings", folder / "subset.parquet", manifest, images)
 
 
 def region(x_px: float, y_px: float, *, positive: bool = True, id_: str = "c1") -> dict[str, Any]:
@@ -84,7 +92,7 @@ def frame(left_px: float, top_px: float, right_px: float, bottom_px: float, *, i
 def body(*regions: dict[str, Any], image: int = 0, project: int = 3) -> dict[str, Any]:
     return {
         "project": f"{project}.1690000000",
-        "tasks": [{"id": 1, "data": {"image_id": IDS[image]}}],
+        "tasks": [{"id": 1, "data": {"key": KEYS[image]}}],
         "params": {"context": {"result": list(regions)}},
     }
 

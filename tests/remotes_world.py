@@ -64,7 +64,7 @@ def write_world(data: Path) -> None:
     metrics = data / "metrics"
     annotations.run(
         data / "selected", data / "subset.parquet", exports, data / "annotations",
-        metrics / "annotations.json", Annotations(max_unusable=0.0),
+        metrics / "annotations.json", Annotations(max_unusable=0.0, allow_incomplete=False),
     )  # fmt: skip
     shutil.move(exports, data / "phantom/readers")
     (data / "subset.parquet").unlink()

@@ -14,12 +14,14 @@ REASONS = (
     "task_deleted", "unknown_task", "not_a_reader", "duplicate_annotation", "empty_submit", "unknown_label",
     "mask_size", "rotated_image", "rle_damaged", "malformed",
 )  # fmt: skip
+PROMPT_WITHOUT_MASK = "prompt_without_mask"
+FINDINGS = (PROMPT_WITHOUT_MASK,)
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Unusable:
-    """Something in an export that counts nowhere."""
+    """Something in an export that counts nowhere, or, as a finding, a vote that may have lost something."""
 
     reader: str
     key: str
@@ -36,6 +38,8 @@ class Reading:
     unusable: list[Unusable] = field(default_factory=list)
     skipped: int = 0
     missing: int = 0
+    retired: int = 0  # answers on images that are no longer selected
+    findings: list[Unusable] = field(default_factory=list)  # about votes that count
     offered: int = 0  # votes on images for which the machine proposed a mask to this reader
     accepted: int = 0  # of those, the ones that hand in a proposed mask as it was
 
@@ -53,7 +57,8 @@ def read_export(
             f"export-{name}.json: {type(tasks).__name__} where Label Studio writes a list of tasks"
         )
     reading = Reading()
-    exported = _by_key(tasks, name, {task.key: task for task in reader.tasks}, reading)
+    exported = _by_key(tasks, name, {task.key: task for task in reader.known}, reading)
+    reading.retired = sum(bool(exported.get(task.key)) for task in reader.retired)
     for task in reader.tasks:
         if task.key not in exported:
             reading.unusable.append(
@@ -71,18 +76,19 @@ def _by_key(
     exported: defaultdict[str, list[Any]] = defaultdict(list)
     for task in tasks:
         try:
-            key, image_id = str(task["data"].get("key", "")), str(task["data"].get("image_id", ""))
+            key, image_id = str(task["data"].get("key", "")), task["data"].get("image_id")
             annotations = list(task.get("annotations") or [])
         except (AttributeError, KeyError, TypeError) as error:
             reading.unusable.append(
                 Unusable(name, "", "", "malformed", f"task: {type(error).__name__} {error}")
             )
             continue
-        if key not in assigned or image_id != assigned[key].image_id:
+        # Tasks say no more which image they show; those of earlier pushes did.
+        if key not in assigned or image_id not in (None, assigned[key].image_id):
             detail = f"task {task.get('id')}: " + (
                 "another image" if key in assigned else "not in the manifest"
             )
-            reading.unusable.append(Unusable(name, key, image_id, "unknown_task", detail))
+            reading.unusable.append(Unusable(name, key, str(image_id or ""), "unknown_task", detail))
         else:
             exported[key] += annotations
     return exported
@@ -114,6 +120,9 @@ def _read_task(
             continue
         shown = log.of(reader.project, task.image_id)
         kind = provenance(opinion.regions, shown)
+        if opinion.prompted and not opinion.regions:
+            detail = "a click or box was submitted whose outline was never taken"
+            reading.findings.append(Unusable(name, task.key, task.image_id, PROMPT_WITHOUT_MASK, detail))
         reading.votes.append(_vote(name, reader, task, annotation, opinion) | {"mask_provenance": kind})
         reading.offered += bool(shown)
         reading.accepted += kind == ACCEPTED

@@ -32,15 +32,21 @@ class Reader(Record):
     user_id: int | None = None
     email: str = ""
     tasks: tuple[Assigned, ...]
+    retired: tuple[Assigned, ...] = ()  # of images that were selected once; their keys stay theirs
     confusion: tuple[tuple[float, ...], ...] | None = None  # of a simulated reader: P(said | true)
 
     @model_validator(mode="after")
     def _has_an_account_and_unique_keys(self) -> Self:
         if self.user_id is None and not self.email:
             raise ValueError("neither user_id nor email, so no annotation could be told to be this reader's")
-        if len({task.key for task in self.tasks}) < len(self.tasks):
+        if len({task.key for task in self.known}) < len(self.known):
             raise ValueError("the same key stands for two tasks")
         return self
+
+    @property
+    def known(self) -> tuple[Assigned, ...]:
+        """All tasks that were ever given to this reader."""
+        return (*self.tasks, *self.retired)
 
     def owns(self, completed_by: Any) -> bool:
         """Tell whether `completed_by` of an annotation (a user id, or an object with id and email) is theirs."""

@@ -19,7 +19,7 @@ CHOICES = {
 }  # fmt: skip
 COMMENT, BRUSH, LESION = "comment", "lesion", "lesion"
 TUMOURS = ("bcc", "scc")  # to be outlined where they are seen
-PROMPTS = ("click", "box")  # clicks and boxes that a reader left beside the mask they led to
+PROMPTS = ("click", "box")  # what a reader asked the machine with; of a mask that was taken they are gone
 
 
 class UnusableOpinion(ValueError):
@@ -41,6 +41,7 @@ class Opinion:
     confidence: str = ""
     comment: str = field(default="", repr=False)
     regions: tuple[Bool[np.ndarray, "h w"], ...] = field(default=(), repr=False)
+    prompted: bool = False  # a click or box was left in it
 
     @property
     def mask(self) -> Bool[np.ndarray, "h w"] | None:
@@ -63,7 +64,9 @@ def read_opinion(results: Any, size_px: tuple[int, int]) -> Opinion:
     if not said["disease"] and said["quality"] != LOW:
         raise UnusableOpinion("empty_submit", "no disease" if results else "nothing at all")
     said["quality"] = said["quality"] or USABLE
-    return Opinion(**said, comment=comment, regions=tuple(region for region in regions if region.any()))
+    drawn = tuple(region for region in regions if region.any())
+    prompted = any(item["from_name"] in PROMPTS for item in results)
+    return Opinion(**said, comment=comment, regions=drawn, prompted=prompted)
 
 
 def _choice(results: list[Mapping[str, Any]], name: str) -> str:

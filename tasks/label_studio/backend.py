@@ -22,6 +22,7 @@ from models.segmentation.sam import Proposal, Sam, load_sam
 from tasks import shards
 from tasks.label_studio.brush import brush_region
 from tasks.label_studio.embeddings import Embeddings, StoredEmbeddings, embedding_shape, weights_digest
+from tasks.label_studio.manifest import Shown
 from tasks.label_studio.proposals import ProposalLog, proposal_line
 from tasks.label_studio.protocol import PredictRequest, parse_request, unseal
 from tasks.label_studio.wake import Waker
@@ -43,22 +44,25 @@ class Clicks:
         embeddings: Embeddings,
         proposals: ProposalLog,
         first_masks: dict[str, bytes],
+        shown: Shown,
     ):
         self.model_version = f"sam-{digest}"
         self._sam, self._digest = sam, digest
         self._embeddings, self._proposals, self._first_masks = embeddings, proposals, first_masks
+        self._shown = shown
         self._decoder_lock = threading.Lock()
 
     def predict(self, request: PredictRequest) -> dict[str, Any]:
         """Return Label Studio's prediction of one brush region an object, logged beforehand.
 
-        Raises LookupError on an unknown image, ValueError on another size, OSError where the log refuses.
+        Raises LookupError on an unknown task, ValueError on another size, OSError where the log refuses.
         """
         start = time.perf_counter()
-        embedding = self._embeddings.get(request.image_id)
+        image_id = self._shown.image_of(request.key)
+        embedding = self._embeddings.get(image_id, request.key)
         if embedding.size_px != request.size_px:
             raise ValueError("original_width, original_height: not those of the image; push the tasks again")
-        first_mask = self._first_mask(request)
+        first_mask = self._first_mask(image_id, request.size_px)
         regions, lines, scores = [], [], []
         for shown in request.objects:
             prompt, unsealed = unseal(shown.prompt, first_mask)
@@ -71,7 +75,7 @@ class Clicks:
             lines.append(
                 proposal_line(
                     request.project,
-                    request.image_id,
+                    image_id,
                     prompt,
                     proposal.best,
                     sam=self._digest,
@@ -84,17 +88,17 @@ class Clicks:
         log.info(
             "project %d, image %s: %d masks in %.0f ms",
             request.project,
-            request.image_id[:12],
+            image_id[:12],
             len(regions),
             took_ms,
         )
         return {"result": regions, "score": min(scores, default=0.0), "model_version": self.model_version}
 
-    def _first_mask(self, request: PredictRequest) -> Bool[np.ndarray, "h w"] | None:
-        png = self._first_masks.get(request.image_id)
+    def _first_mask(self, image_id: str, size_px: tuple[int, int]) -> Bool[np.ndarray, "h w"] | None:
+        png = self._first_masks.get(image_id)
         mask = None if png is None else decode_mask(png)
-        if mask is not None and mask.shape != request.size_px:
-            log.warning("image %s: its first mask has another size and is left out", request.image_id[:12])
+        if mask is not None and mask.shape != size_px:
+            log.warning("image %s: its first mask has another size and is left out", image_id[:12])
             return None
         return mask
 
@@ -175,13 +179,13 @@ def read_first_masks(subset: Path) -> dict[str, bytes]:
         return {}
 
 
-def open_clicks(sam: Sam, root: Path, embeddings: Path, subset: Path) -> tuple[Clicks, int]:
+def open_clicks(sam: Sam, root: Path, embeddings: Path, subset: Path, manifest: Path) -> tuple[Clicks, int]:
     """Return what answers clicks below a Label Studio root, and the number of stored embeddings."""
     digest = weights_digest(sam)
     stored = StoredEmbeddings(embeddings, embedding_shape(sam), digest)
     found = Embeddings(sam, stored, root / "files", root / "embeddings" / digest)
     proposals = ProposalLog(root / "proposals.jsonl")
-    return Clicks(sam, digest, found, proposals, read_first_masks(subset)), len(stored)
+    return Clicks(sam, digest, found, proposals, read_first_masks(subset), Shown(manifest)), len(stored)
 
 
 def main(
@@ -193,6 +197,9 @@ def main(
     sam: Annotated[str, typer.Option(help="checkpoint; by default prelabel.sam of params.yaml")] = "",
     embeddings: Annotated[Path, typer.Option(help="shards of prelabel")] = Path("data/prelabel/embeddings"),
     subset: Annotated[Path, typer.Option(help="table of prelabel")] = Path("data/prelabel/subset.parquet"),
+    manifest: Annotated[Path, typer.Option(help="which task shows which image")] = Path(
+        "data/label_studio/manifest.json"
+    ),
 ) -> None:
     """Serve SAM to Label Studio until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -201,7 +208,7 @@ def main(
         log.warning(
             "host: %s can be reached from outside; Label Studio sends tokens, so put TLS before it", host
         )
-    clicks, num_stored = open_clicks(load_sam(sam or load().prelabel.sam), root, embeddings, subset)
+    clicks, num_stored = open_clicks(load_sam(sam or load().prelabel.sam), root, embeddings, subset, manifest)
     app = create_app(clicks, Waker(os.environ.get("PREFECT_API_URL", "")))
     print(
         f"SAM backend {clicks.model_version}, {num_stored} stored embeddings: http://{host}:{port}",

@@ -107,15 +107,15 @@ class Embeddings:
         self._memory: OrderedDict[str, Embedding] = OrderedDict()
         self._memory_lock, self._encoder_lock = threading.Lock(), threading.Lock()
 
-    def get(self, image_id: str) -> Embedding:
-        """Return the embedding; raises LookupError where neither an embedding nor the picture is known.
+    def get(self, image_id: str, key: str) -> Embedding:
+        """Return an image's embedding; raises LookupError where neither it nor the picture is known.
 
-        `image_id` becomes a file name: the caller has checked that it is 64 hex digits.
+        `key` names a task that shows the image, and so a file: the caller has checked that it is hex digits.
         """
         found = self._remembered(image_id) or self._stored.get(image_id)
         if found is None:
             with self._encoder_lock:  # two clicks on one image embed it once
-                found = self._remembered(image_id) or self._cached(image_id) or self._embed(image_id)
+                found = self._remembered(image_id) or self._cached(image_id) or self._embed(image_id, key)
                 self._remember(image_id, found)
         self._remember(image_id, found)
         return found
@@ -144,11 +144,13 @@ class Embeddings:
             log.warning("%s: unreadable, computed again: %s", path, _first_line(error))
             return None
 
-    def _embed(self, image_id: str) -> Embedding:
+    def _embed(self, image_id: str, key: str) -> Embedding:
         try:
-            image = decode((self._files / f"{image_id}.png").read_bytes())
+            image = decode((self._files / f"{key}.png").read_bytes())
         except FileNotFoundError:
-            raise LookupError("image_id: unknown; push the tasks again, or run the stage prelabel") from None
+            raise LookupError(
+                "key: its picture is gone; push the tasks again, or run the stage prelabel"
+            ) from None
         log.info("image %s: no stored embedding, computing it", image_id[:12])
         start = time.perf_counter()
         found = Embedding(self._sam.embed([image])[0], image.shape[:2])

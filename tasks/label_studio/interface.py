@@ -22,6 +22,7 @@ HOTKEYS = {
     "quality_reason": "qwtyi",
 }
 THUMBNAIL_PX = 192
+TAKE_KEY, DROP_KEY = "Enter", "Esc"  # in_server/templates/mema_screen.js answers them
 BRUSH_HOTKEY = "b"  # also Label Studio's own for the tool: one press takes the brush and its label
 SIGNS = {
     "normal": "No sign of disease on either eye.",
@@ -156,6 +157,8 @@ def _key_table() -> dict[str, list[str]]:
         ),
         "click on the tumour, with Auto-Annotation on; Alt + click: not this": ["k"],
         "draw a box around the tumour, with Auto-Annotation on": ["r"],
+        "take the proposed outline": [TAKE_KEY],
+        "drop the proposed outline, or a click that led to none": [DROP_KEY],
         "brush": [BRUSH_HOTKEY],
         "thinner, thicker": ["[", "]"],
         "arrow: click on a mask to select it": ["v"],
@@ -180,7 +183,8 @@ _STEPS = (
     "Look at the face and choose the <b>disease</b> and its <b>severity</b>, by key or by mouse.",
     "If the picture is of no use to a doctor, press <kbd>0</kbd> and give a reason: nothing else is asked.",
     "If the headline says so and you see a tumour, <b>outline</b> it: switch on Auto-Annotation at the bottom,"
-    " press <kbd>k</kbd>, click on the tumour, accept the mask with the green tick. Or paint it with the brush.",
+    " press <kbd>k</kbd>, click on the tumour, take the proposal with <kbd>Enter</kbd> or drop it with"
+    " <kbd>Esc</kbd>. Or paint it with the brush.",
     "Press <kbd>Ctrl</kbd> <kbd>Enter</kbd>. The next picture comes by itself; what you submit is saved.",
 )
 # The blur behind the window costs seconds where no GPU draws the page.
@@ -199,11 +203,13 @@ _INSTRUCTIONS_STYLE = """
   background-color: #f1f1f1; background-size: cover; background-position: center; }
 """
 _LEGEND = (
-    "With Auto-Annotation: k click, r box, then the green tick.",
+    "With Auto-Annotation: k click, r box; then Enter takes the proposal, Esc drops it.",
     "v, then a click on a mask, selects it: b adds, e erases, Backspace deletes.",
     "Ctrl + Enter submits.",
 )
+# Auto-accept would hand in outlines that nobody looked at.
 _STYLE = """
+.lsf-auto-accept:has([data-testid=bottombar-auto-accept-toggle]) { display: none !important; }
 .lsf-sidepanels__wrapper { display: none !important; }
 .lsf-sidepanels { padding: 0 !important; }
 .mema { display: grid; gap: 20px; justify-content: center;

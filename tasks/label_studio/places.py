@@ -2,6 +2,10 @@
 
 import json
 import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +35,7 @@ class Places:
 
     @property
     def files(self) -> Path:
-        """The images, one <image_id>.png each."""
+        """The pictures, one <key>.png a task: no name tells which two show the same image."""
         return self.root / "files"
 
     @property
@@ -47,6 +51,11 @@ class Places:
     def accounts(self) -> Path:
         """Addresses, passwords and tokens of all readers; mode 0600."""
         return self.root / "accounts.json"
+
+    @property
+    def secret(self) -> Path:
+        """What keys and orders of tasks are drawn from; mode 0600."""
+        return self.root / "secret"
 
     @property
     def proposals(self) -> Path:
@@ -107,8 +116,29 @@ def read_accounts(places: Places) -> Accounts:
 def write_accounts(places: Places, accounts: Accounts) -> None:
     """Write accounts.json, readable by its owner only, from the first byte on."""
     readers: dict[str, Any] = {name: vars(account) for name, account in accounts.readers.items()}
+    with private():
+        durable.write_json(places.accounts, {"url": accounts.url, "readers": readers})
+
+
+def read_secret(places: Places) -> bytes:
+    """Return the secret of a root, made where there is none; raises ValueError on a damaged one."""
+    if not places.secret.exists():
+        with private():
+            durable.write_text(places.secret, secrets.token_hex(32) + "\n")
+    text = places.secret.read_text(errors="replace").strip()
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError(
+            f"{places.secret}: not 64 hex digits; put your backup back. If there is none, delete it: "
+            f"manifest.json knows the tasks that were pushed, and a new secret serves for further ones"
+        )
+    return bytes.fromhex(text)
+
+
+@contextmanager
+def private() -> Iterator[None]:
+    """Let files that are written meanwhile be readable by their owner only, from the first byte on."""
     mask = os.umask(0o077)
     try:
-        durable.write_json(places.accounts, {"url": accounts.url, "readers": readers})
+        yield
     finally:
         os.umask(mask)

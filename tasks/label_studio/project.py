@@ -9,6 +9,7 @@ from tasks.label_studio.client import LabelStudio, NotFoundError
 
 TITLES: dict[Round, str] = {"reading": "MeMa reading", "adjudication": "MeMa adjudication"}
 BACKEND_SECONDS = 100
+SHOWN_COLUMNS, DISPLAYS = ("inner_id", "total_annotations"), ("explore", "labeling")
 WEBHOOK_ACTIONS = ["ANNOTATION_CREATED", "ANNOTATION_UPDATED"]
 
 
@@ -43,6 +44,7 @@ def set_up(client: LabelStudio, round_: Round, template: Template) -> int:
     )
     client.patch(f"/api/projects/{project['id']}", fields)
     _serve_images(client, project["id"], template.images)
+    _hide_columns(client, project["id"])
     if template.sam_url:
         _connect_sam(client, project["id"], template.sam_url)
         _call_back(client, project["id"], f"{template.sam_url}/webhook")
@@ -76,6 +78,27 @@ def _serve_images(client: LabelStudio, project: int, images: Path) -> None:
     client.ensure(
         lambda: _find(client, path, {"path": str(images)}, project=project), lambda: client.post(path, body)
     )
+
+
+def _hide_columns(client: LabelStudio, project: int) -> None:
+    """Leave the reader's list of tasks a number and whether it is done: nothing else there is his business."""
+    columns = client.get("/api/dm/columns", project=project)["columns"]
+    hidden = [f"{one['target']}:{one['id']}" for one in columns if one["id"] not in SHOWN_COLUMNS]
+    data = {
+        "title": "Tasks",
+        "type": "list",
+        "target": "tasks",
+        "hiddenColumns": dict.fromkeys(DISPLAYS, hidden),
+    }
+    views = client.get("/api/dm/views", project=project)
+    if not views:
+        client.ensure(
+            lambda: next(iter(client.get("/api/dm/views", project=project)), None),
+            lambda: client.post("/api/dm/views", {"project": project, "data": data}),
+        )
+    for view in views:
+        if view["data"].get("hiddenColumns") != data["hiddenColumns"]:
+            client.patch(f"/api/dm/views/{view['id']}", {"data": {**view["data"], **data}})
 
 
 def _connect_sam(client: LabelStudio, project: int, url: str) -> None:

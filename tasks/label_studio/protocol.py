@@ -15,7 +15,7 @@ from models.segmentation.sam import Prompt
 
 CLICKS, BOXES = ("keypointlabels", "keypoint"), ("rectanglelabels", "rectangle")
 MAX_PROMPTS = 200
-IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+KEY = re.compile(r"[0-9a-f]{16}")
 ROUNDING_PERCENT = 1e-6
 
 
@@ -29,10 +29,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """Which image of which project, its size (height, width) as the browser saw it, and the objects shown."""
+    """Which task of which project, its picture's (height, width) as the browser saw it, and the objects shown."""
 
     project: int
-    image_id: str
+    key: str
     size_px: tuple[int, int]
     objects: tuple[Shown, ...]
 
@@ -68,7 +68,7 @@ class _TaskParams(_Part):
 
 
 class _Data(_Part):
-    image_id: str
+    key: str
 
 
 class _Task(_Part):
@@ -99,12 +99,10 @@ def parse_request(payload: Any) -> PredictRequest | None:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "body"
         raise ValueError(f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
-    if not IMAGE_ID.fullmatch(task.data.image_id):
-        raise ValueError("image_id: must be 64 lower-case hex digits; push the tasks again")
+    if not KEY.fullmatch(task.data.key):
+        raise ValueError("key: must be 16 lower-case hex digits; push the tasks again")
     size_px = _common_size(regions)
-    return PredictRequest(
-        int(body.project.split(".")[0]), task.data.image_id, size_px, _objects(regions, size_px)
-    )
+    return PredictRequest(int(body.project.split(".")[0]), task.data.key, size_px, _objects(regions, size_px))
 
 
 def _common_size(regions: list[_Region]) -> tuple[int, int]:

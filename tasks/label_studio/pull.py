@@ -20,12 +20,13 @@ from uuid import uuid4
 import typer
 
 from models.annotation.manifest import Reader
-from tasks import durable, dvc
+from tasks import durable, dvc, simulated
 from tasks.label_studio.access import Target, target_here
 from tasks.label_studio.client import LabelStudio, UnclearError, check_version
-from tasks.label_studio.manifest import read_manifest
+from tasks.label_studio.manifest import NAME, read_manifest
 from tasks.label_studio.places import ROOT, Places
 from tasks.label_studio.project import require
+from tasks.params import load
 
 EXPORT_SECONDS = 1800
 ABANDONED_SECONDS = 300  # a snapshot whose server was killed stays "in progress" for ever
@@ -54,22 +55,44 @@ class Counts:
     foreign: int  # on the server, but not on the plan
 
 
-def pull(out: Path, target: Target) -> dict[str, Counts]:
+def pull(out: Path, target: Target, *, fewer: bool = False) -> dict[str, Counts]:
     """Write export-<reader>.json for each reader of the manifest, and proposals.jsonl; return the counts.
 
     Nothing is dropped here: what is missing or foreign is counted, and judged by the stage `annotations`.
+    Raises ValueError, and writes nothing, where a task that was answered at the last pull is not any more,
+    unless `fewer` allows it: a lost database or a reader's slip would overwrite what is safe here.
     """
     check_version(target.url)
     manifest = read_manifest(out)
-    counts = {}
+    exports = {}
     for name, reader in manifest.readers.items():
         with target.client(name) as client:
             require(client, reader.project)
-            export = snapshot(client, reader.project)
-        counts[name] = account_for(reader, export)
+            exports[name] = snapshot(client, reader.project)
+        lost = answered(_last(out, name)) - answered(exports[name])
+        if lost and not fewer:
+            raise ValueError(
+                f"{name}: {len(lost)} tasks that were answered at the last pull are not on {target.url} any "
+                f"more, {min(lost)} first; nothing was overwritten. Restore the server's database; if they were "
+                f"taken back on purpose: python -m tasks.label_studio.pull --fewer"
+            )
+    for name, export in exports.items():
         durable.write_text(out / f"export-{name}.json", json.dumps(export, ensure_ascii=False) + "\n")
     copy_proposals(target.places, out)
-    return counts
+    return {name: account_for(manifest.readers[name], export) for name, export in exports.items()}
+
+
+def answered(export: list[dict[str, Any]]) -> set[str]:
+    """Return the keys of the tasks that a reader has answered or skipped."""
+    return {str(task["data"].get("key", "")) for task in export if state_of(task) != "open"}
+
+
+def _last(out: Path, name: str) -> list[dict[str, Any]]:
+    """Return what was pulled last; nothing where there is none, or none that can be read."""
+    try:
+        return json.loads((out / f"export-{name}.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return []
 
 
 def account_for(reader: Reader, export: list[dict[str, Any]]) -> Counts:
@@ -155,14 +178,18 @@ def main(
         "data/label_studio"
     ),
     root: Annotated[Path, typer.Option(help="Label Studio's folder")] = ROOT,
+    fewer: Annotated[bool, typer.Option(help="overwrite answers that are no longer on the server")] = False,
     add: Annotated[bool, typer.Option(help="dvc add the folder, for the remote `restricted`")] = True,
 ) -> None:
     """Pull what the readers said so far; readers may go on working meanwhile."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for name, counts in pull(out, target_here(root)).items():
+    for name, counts in pull(out, target_here(root), fewer=fewer).items():
         print(f"{name}: {', '.join(f'{count} {state}' for state, count in vars(counts).items())}")
     if add:
         print(f"{dvc.add(out, REMOTE)} names what was pulled; commit it")
+        (out / NAME).chmod(0o600)  # DVC may have put its own copy there
+    for line in simulated.warnings(load().inputs.annotations, root, out):
+        log.warning(line)
 
 
 if __name__ == "__main__":

@@ -2,28 +2,42 @@
 
 import fcntl
 import logging
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from models.annotation.manifest import Assigned, Manifest, Reader, Round
 from models.conditions import DISEASES
+from tasks import simulated
 from tasks.label_studio import interface
 from tasks.label_studio.access import Target, target_here
 from tasks.label_studio.client import ForbiddenError, NotFoundError, check_version
-from tasks.label_studio.imports import existing_tasks, import_missing
-from tasks.label_studio.manifest import read_manifest, remember
-from tasks.label_studio.places import ROOT, SERVED_LINK, Places
+from tasks.label_studio.imports import existing_tasks, import_missing, renew
+from tasks.label_studio.manifest import known_tasks, read_manifest, remember
+from tasks.label_studio.places import ROOT, SERVED_LINK, Places, read_secret
 from tasks.label_studio.project import Template, set_up
-from tasks.label_studio.reading import PlannedTask, reading_order, task_key
-from tasks.label_studio.task_data import Notes, pictures, read_notes, write_images
+from tasks.label_studio.reading import Lots, PlannedTask, reading_order
+from tasks.label_studio.task_data import pictures, read_notes, remove_undisguised, write_pictures
 from tasks.params import Annotate, load
 
+KEY = re.compile(r"[0-9a-f]{16}")
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What one reader is to get, and what of it is there."""
+
+    entry: Reader
+    plan: Sequence[PlannedTask]
+    present: Mapping[str, dict[str, Any]]
 
 
 def push(
@@ -39,17 +53,7 @@ def push(
     What is there already stays: a second push adds nothing, one after a kill goes on. `subset` tells on
     which images a tumour is to be outlined. `examples` are PNGs for the instructions, by disease.
     """
-    with _alone(target.places):
-        version = check_version(target.url)
-        notes = read_notes(images, subset, show_intended=annotate.show_intended_label)
-        write_images(images, target.places.files)
-        template = _template(annotate, target, examples)
-        for name in annotate.readers:
-            entry = _push_reader(name, "reading", list(notes), notes, annotate, target, template)
-            remember(out, version, name, entry)
-        manifest = read_manifest(out)
-        check_blind(manifest, target)
-        return manifest
+    return _push(annotate.readers, "reading", None, images, subset, out, annotate, target, examples)
 
 
 def push_adjudication(
@@ -62,62 +66,105 @@ def push_adjudication(
     examples: Mapping[str, bytes] | None = None,
 ) -> Manifest:
     """Give the senior the images on which the readers do not agree, each once, as blind as a reader."""
+    names = (annotate.senior,)
+    return _push(names, "adjudication", image_ids, images, subset, out, annotate, target, examples)
+
+
+def _push(
+    names: Sequence[str],
+    round_: Round,
+    chosen: Sequence[str] | None,
+    images: Path,
+    subset: Path | None,
+    out: Path,
+    annotate: Annotate,
+    target: Target,
+    examples: Mapping[str, bytes] | None,
+) -> Manifest:
+    """Plan for every reader of a round, write the pictures, note who gets what, then bring the tasks."""
     with _alone(target.places):
         version = check_version(target.url)
         notes = read_notes(images, subset, show_intended=annotate.show_intended_label)
-        unknown = sorted(set(image_ids) - set(notes))
-        if unknown:
+        image_ids = list(notes) if chosen is None else chosen
+        if unknown := sorted(set(image_ids) - set(notes)):
             raise ValueError(f"image_ids: {len(unknown)} are not in {images}, such as {unknown[0]}")
-        write_images(images, target.places.files, only=set(image_ids))
+        target.places.files.mkdir(parents=True, exist_ok=True)
         template = _template(annotate, target, examples)
-        name = annotate.senior
-        entry = _push_reader(name, "adjudication", image_ids, notes, annotate, target, template)
-        remember(out, version, name, entry)
+        desks = {name: _desk(name, round_, image_ids, out, annotate, target, template) for name in names}
+        keys: defaultdict[str, list[str]] = defaultdict(list)
+        for task in (task for desk in desks.values() for task in desk.plan):
+            keys[task.image_id].append(task.key)
+        write_pictures(images, target.places.files, keys)
+        for (
+            name,
+            desk,
+        ) in desks.items():  # before any task: a key in use is never unknown, nor a reader missing
+            remember(out, version, name, desk.entry)
+        for name, desk in desks.items():
+            with target.client(name) as client:
+                renew(client, desk.plan, notes, desk.present)
+                import_missing(client, desk.entry.project, desk.plan, notes, desk.present)
+        if round_ == "reading" and (old := remove_undisguised(target.places.files)):
+            log.warning(
+                "%d pictures were named by their image, which told the repeats; they are renamed", old
+            )
         manifest = read_manifest(out)
         check_blind(manifest, target)
         return manifest
 
 
-def _push_reader(
+def _desk(
     name: str,
     round_: Round,
     image_ids: Sequence[str],
-    notes: Mapping[str, Notes],
+    out: Path,
     annotate: Annotate,
     target: Target,
     template: Template,
-) -> Reader:
-    """Bring one reader's project up to the plan; return the manifest's entry."""
+) -> Desk:
+    """Find or make one reader's project, and plan his tasks; those that were pushed before keep their keys."""
     account = target.account(name)
+    known = known_tasks(out).get(name, {})
+    lots = Lots(read_secret(target.places), annotate.seed, name)
     with target.client(name) as client:
         project = set_up(client, round_, template)
         present = existing_tasks(client, project)
-        plan = reading_order(
-            image_ids,
-            name,
-            seed=annotate.seed,
-            repeat_share=annotate.repeat_share if round_ == "reading" else 0.0,
-            repeated=[i for i in image_ids if task_key(annotate.seed, name, i, 1) in present],
-        )
-        _check_known(name, present, plan)
-        import_missing(client, project, plan, notes, present)
-    return Reader(
-        email=account.email,
-        user_id=account.user_id,
-        project=project,
-        round=round_,
-        tasks=tuple(Assigned(key=task.key, image_id=task.image_id, copy=task.copy) for task in plan),
+
+    def key(image_id: str, copy: int) -> str:
+        return known.get((image_id, copy)) or lots.key(image_id, copy)
+
+    ordered = reading_order(
+        image_ids,
+        lots,
+        repeat_share=annotate.repeat_share if round_ == "reading" else 0.0,
+        repeated=[image_id for image_id in image_ids if key(image_id, 1) in present],
     )
+    plan = [replace(task, key=key(task.image_id, task.copy)) for task in ordered]
+    _check_known(name, present, plan, set(known.values()))
+    tasks = [Assigned(key=task.key, image_id=task.image_id, copy=task.copy) for task in plan]
+    planned = {(task.image_id, task.copy) for task in plan}
+    retired = [
+        Assigned(key=key, image_id=image_id, copy=copy)
+        for (image_id, copy), key in known.items()
+        if (image_id, copy) not in planned
+    ]
+    entry = Reader(
+        email=account.email, user_id=account.user_id, project=project, round=round_,
+        tasks=tuple(tasks), retired=tuple(retired),
+    )  # fmt: skip
+    return Desk(entry, plan, present)
 
 
-def _check_known(name: str, present: Mapping[str, str], plan: Sequence[PlannedTask]) -> None:
-    """Refuse another seed over tasks that are there; tasks of images no longer selected only get a warning."""
-    keys, image_ids = {task.key for task in plan}, {task.image_id for task in plan}
-    unknown = [image_id for key, image_id in present.items() if key not in keys]
-    if any(image_id in image_ids for image_id in unknown):
+def _check_known(
+    name: str, present: Mapping[str, Any], plan: Sequence[PlannedTask], known: Collection[str]
+) -> None:
+    """Refuse tasks of which nobody knows what they show; those of images no longer selected get a warning."""
+    unknown = set(present) - {task.key for task in plan}
+    if lost := [key for key in unknown - set(known) if KEY.fullmatch(key)]:
         raise ValueError(
-            f"annotate.seed: the tasks of {name} were pushed with another seed, so every image would come "
-            f"twice; put the old seed back, or delete the project in Label Studio"
+            f"{name}: {len(lost)} of his tasks stand in no manifest, so every image might come twice. Put back "
+            f"manifest.json, and secret in Label Studio's folder (and annotate.seed, if it was another), or "
+            f"delete the project in Label Studio and lose its answers"
         )
     if unknown:
         log.warning("%s: %d tasks are of images no longer selected; they stay", name, len(unknown))
@@ -193,7 +240,10 @@ def main(
     else:
         manifest = push(selected, subset, out, annotate, target, shown)
     for name, reader in manifest.readers.items():
-        print(f"{name}: {len(reader.tasks)} tasks at {target.url}/projects/{reader.project}")
+        print(f"{name}: {len(reader.tasks)} tasks at {target.url}/projects/{reader.project}/data?labeling=1")
+    if (annotations := load().inputs.annotations) != simulated.LABEL_STUDIO:
+        for line in simulated.warnings(annotations, root, out):
+            log.warning(line)
 
 
 if __name__ == "__main__":

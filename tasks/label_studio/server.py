@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from tasks import simulated
 from tasks.label_studio import environment, processes
 from tasks.label_studio.access import SAM_PORT
 from tasks.label_studio.client import LabelStudio, check_version
@@ -196,6 +197,8 @@ def start_command(
         print(f"  {name:12} {accounts.readers[name].email}")
     print(f"Passwords: {places.accounts}, readable by you alone; tell each reader his own.")
     print("Next: python -m tasks.label_studio.push gives every reader his images.")
+    if (annotations := load().inputs.annotations) != simulated.LABEL_STUDIO:
+        print(*simulated.warnings(annotations, root), sep="\n")
 
 
 @app.command("stop")

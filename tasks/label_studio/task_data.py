@@ -1,6 +1,9 @@
-"""What the server gets of an image: a file, and a task that does not tell the intended disease."""
+"""What the server gets of an image: a file and a task that tell neither the disease nor which image it is."""
 
-from collections.abc import Container, Iterable, Iterator
+import hashlib
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,12 +11,17 @@ from typing import Any
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from models.diffusion.images import decode, encode_png
 from tasks import shards
 from tasks.label_studio.places import SERVED_LINK
 from tasks.label_studio.reading import PlannedTask
 
 OUTLINE = "If you see a tumour, outline it."
 NO_OUTLINE = "No outline needed."
+DATE = 946_684_800  # 2000-01-01, in seconds
+PNG_SIGNATURE, END_BYTES = b"\x89PNG\r\n\x1a\n", 12  # IEND: no length to speak of, its name, its checksum
+PADDING_BYTES, MAX_PADDING_BYTES = 16, 4096
+IMAGE_ID_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,7 @@ def read_notes(images: Path, subset: Path | None, *, show_intended: bool) -> dic
 def task_body(task: PlannedTask, notes: Notes) -> dict[str, Any]:
     """Return a task as the server imports it; the first mask goes along only where the disease is shown."""
     data = {
-        "image": f"/data/local-files/?d={SERVED_LINK}/{task.image_id}.png",
-        "image_id": task.image_id,
+        "image": f"/data/local-files/?d={SERVED_LINK}/{task.key}.png",
         "key": task.key,
         "task_note": notes.text,
     }
@@ -68,19 +75,43 @@ def _prediction(key: str, png: bytes) -> dict[str, Any]:
     return {"model_version": "first mask", "result": [region]}
 
 
-def write_images(images: Path, folder: Path, only: Container[str] | None = None) -> None:
-    """Write each image as <image_id>.png, but those that are there in equal size; a kill leaves none cut."""
+def write_pictures(images: Path, folder: Path, keys: Mapping[str, Sequence[str]]) -> None:
+    """Write a picture for each task, as <key>.png, but those that are there in equal size; a kill leaves none cut.
+
+    `keys` are those of each image. All files get one date, since the server tells it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = [images] if images.is_file() else sorted(images.glob("*.parquet"))
-    with tqdm(desc="Images", unit=" images") as progress:
+    with tqdm(desc="Pictures", unit=" images") as progress:
         for image_id, png in _rows(files):
-            path = folder / f"{image_id}.png"
-            there = path.exists() and path.stat().st_size == len(png)
-            if not there and (only is None or image_id in only):
-                temporary = folder / f".{image_id}.tmp"
-                temporary.write_bytes(png)
-                temporary.replace(path)
+            for key in keys.get(image_id, ()):
+                path, picture = folder / f"{key}.png", disguise(png, key)
+                if not (path.exists() and path.stat().st_size == len(picture)):
+                    temporary = folder / f".{key}.tmp"
+                    temporary.write_bytes(picture)
+                    os.utime(temporary, (DATE, DATE))
+                    temporary.replace(path)
             progress.update()
+
+
+def disguise(image: bytes, key: str) -> bytes:
+    """Return an image as a PNG of the same pixels, in bytes, size and digest that are this task's alone.
+
+    A chunk that no program shows pads it. Pixels stay comparable: whoever decodes both pictures finds a repeat.
+    """
+    png = image if image.startswith(PNG_SIGNATURE) else encode_png(decode(image))
+    length = int.from_bytes(hashlib.sha256(f"length {key}".encode()).digest()[:2], "big") % MAX_PADDING_BYTES
+    body = b"paDd" + hashlib.shake_256(key.encode()).digest(PADDING_BYTES + length)
+    chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    return png[:-END_BYTES] + chunk + png[-END_BYTES:]
+
+
+def remove_undisguised(folder: Path) -> int:
+    """Remove the pictures that are named by their image, as earlier versions wrote them; return how many."""
+    old = [path for path in folder.glob("*.png") if len(path.stem) == IMAGE_ID_LENGTH]
+    for path in old:
+        path.unlink()
+    return len(old)
 
 
 def _rows(files: Iterable[Path]) -> Iterator[tuple[str, bytes]]:

@@ -15,6 +15,7 @@ CHROMIUM = os.environ.get("MEMA_CHROMIUM", "/usr/bin/chromium")
 SLOW_MS = 120_000
 ACCEPT = "bottombar-accept-suggestions-button"
 REJECT = "bottombar-reject-suggestions-button"
+SUBMIT = "bottombar-submit-button"
 AUTO_ANNOTATION = "bottombar-auto-annotation-toggle"
 # The task on the screen, or "" as long as its picture, which Konva draws on, is not there.
 SHOWN = """() => {
@@ -100,6 +101,19 @@ class Reader:
         self.wait_for_task(after=key)
         self.opening_seconds.append(time.perf_counter() - start)
 
+    def submit_in_vain(self, *, by_mouse: bool = False) -> str:
+        """Try to submit, and return the words that refuse it; the picture stays."""
+        key = self.key
+        if by_mouse:
+            self.page.get_by_test_id(SUBMIT).click()
+        else:
+            self.press("Control+Enter")
+        refusal = self.page.locator("#mema-banner", has_text="Not submitted")
+        refusal.wait_for()
+        self.page.wait_for_timeout(1500)
+        assert self.key == key
+        return refusal.inner_text()
+
     def submit_last(self) -> None:
         self.press("Control+Enter")
         self.page.get_by_text("All tasks in the queue have been completed").wait_for()
@@ -141,6 +155,17 @@ class Reader:
         self.stroke((left_px, top_px), (right_px, bottom_px))
         self.page.get_by_test_id(ACCEPT).wait_for()
         self._wait_for_mask("suggestions")
+
+    def take(self) -> None:
+        """Take the proposed outline by key."""
+        self.press("Enter")
+        self.page.get_by_test_id(ACCEPT).wait_for(state="hidden")
+        self._wait_for_mask("areas")
+
+    def drop(self) -> None:
+        """Drop it by key."""
+        self.press("Escape")
+        self.page.get_by_test_id(ACCEPT).wait_for(state="hidden")
 
     def accept(self) -> None:
         self.page.get_by_test_id(ACCEPT).click()

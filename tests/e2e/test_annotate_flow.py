@@ -94,10 +94,11 @@ class Workplace:
 
     def submit_all(self, name: str, disease: Callable[[str], str]) -> None:
         """Answer every task of a reader."""
-        project = read_manifest(self.folder / "data/label_studio/manifest.json").readers[name].project
+        reader = read_manifest(self.folder / "data/label_studio/manifest.json").readers[name]
+        image_of, project = {task.key: task.image_id for task in reader.tasks}, reader.project
         with self.world.target().client(name) as client:
             for task in client.pages("/api/tasks", "tasks", project=project, fields="all"):
-                answer = {"choices": [disease(task["data"]["image_id"])]}
+                answer = {"choices": [disease(image_of[task["data"]["key"]])]}
                 region = {"from_name": "disease", "to_name": "face", "type": "choices", "value": answer}
                 client.post(f"/api/tasks/{task['id']}/annotations/", {"result": [region], "lead_time": 3.0})
 

@@ -1,6 +1,7 @@
 """Push, submit, kill, go on, pull, on the real server; and who sees what."""
 
 import ast
+import hashlib
 import json
 import subprocess
 import sys
@@ -56,6 +57,11 @@ class Desk:
         with self.target.client(name) as client:
             return list(client.pages("/api/tasks", "tasks", project=self.project(name), fields="all"))
 
+    def shown(self, name: str, tasks: list[dict[str, Any]]) -> list[str]:
+        """Return the image of each task, which the manifest alone knows."""
+        image_of = {task.key: task.image_id for task in self.manifest.readers[name].tasks}
+        return [image_of[key] for key in keys(tasks)]
+
     def submit(self, name: str, task: dict[str, Any], *, skip: bool = False) -> int:
         with self.target.client(name) as client:
             path = f"/api/tasks/{task['id']}/annotations/"
@@ -79,13 +85,13 @@ def test_a_second_push_adds_nothing(desk: Desk) -> None:
         again = desk.tasks(name)
         assert [task["id"] for task in again] == [task["id"] for task in first[name]]
         assert keys(again) == [task.key for task in manifest.readers[name].tasks]
-        assert Counter(Counter(task["data"]["image_id"] for task in again).values()) == {1: 10, 2: 2}
-    assert [t["data"]["image_id"] for t in first[ONE]] != [t["data"]["image_id"] for t in first[TWO]]
+        assert Counter(Counter(desk.shown(name, again)).values()) == {1: 10, 2: 2}
+    assert desk.shown(ONE, first[ONE]) != desk.shown(TWO, first[TWO])
 
 
 def test_a_task_tells_nothing_but_the_image(desk: Desk) -> None:
     for task in desk.tasks(ONE):
-        assert set(task["data"]) == {"image", "image_id", "key", "task_note"}
+        assert set(task["data"]) == {"image", "key", "task_note"}
         assert task["predictions"] == []
         assert task["data"]["task_note"] == "No outline needed."
 
@@ -168,7 +174,7 @@ def test_a_server_that_was_started_otherwise_is_refused(desk: Desk) -> None:
 
 def test_images_are_served_to_readers_and_nothing_else_is(desk: Desk) -> None:
     desk.project(ONE)
-    image = f"/data/local-files/?d=images/{desk.image_ids[0]}.png"
+    image = desk.tasks(ONE)[0]["data"]["image"]
 
     def status(token: str, path: str) -> int:
         return httpx.get(desk.target.url + path, headers={"Authorization": f"Token {token}"}).status_code
@@ -240,7 +246,9 @@ def test_a_push_goes_on_after_the_server_was_killed_in_the_middle(
     with label_studio.target().client("killed") as client:
         there = list(client.pages("/api/tasks", "tasks", project=manifest.readers["killed"].project))
     assert sorted(keys(there)) == sorted(planned)
-    assert {task["data"]["image_id"] for task in there} == set(image_ids)
+    assert {task.image_id for task in manifest.readers["killed"].tasks} == set(image_ids)
+    files = {path.stem for path in label_studio.places.files.iterdir()}
+    assert set(planned) <= files
 
 
 def test_nothing_is_lost_when_the_server_dies_between_two_submits(desk: Desk) -> None:
@@ -322,13 +330,91 @@ def test_the_senior_gets_the_images_in_dispute_once(desk: Desk) -> None:
     assert set(manifest.readers) == {ONE, TWO, SENIOR}
 
 
-def test_another_seed_is_refused(desk: Desk) -> None:
+def test_another_seed_or_secret_adds_nothing(desk: Desk) -> None:
+    """The manifest knows every task that was pushed, whatever its key was drawn from."""
+    before = {name: sorted(keys(desk.tasks(name))) for name in (ONE, TWO)}
+    places = desk.world.places
+    secret = places.secret.read_text()
+    places.secret.unlink()
+    try:
+        push(desk.images, None, desk.out, desk.annotate.model_copy(update={"seed": 8}), desk.target)
+    finally:
+        places.secret.write_text(secret)
+    assert {name: sorted(keys(desk.tasks(name))) for name in (ONE, TWO)} == before
+
+
+def test_tasks_that_no_manifest_knows_are_refused(desk: Desk, tmp_path: Path) -> None:
     desk.project(ONE)
     other = desk.annotate.model_copy(update={"seed": 8})
-    with pytest.raises(
-        ValueError, match=r"annotate\.seed: the tasks of blind_1 were pushed with another seed"
-    ):
-        push(desk.images, None, desk.out, other, desk.target)
+    with pytest.raises(ValueError, match=r"blind_1: 14 of his tasks stand in no manifest"):
+        push(desk.images, None, tmp_path / "elsewhere", other, desk.target)
+
+
+def test_nothing_that_a_reader_can_ask_for_pairs_a_repeat_with_its_first_showing(desk: Desk) -> None:
+    """Whatever differs between two tasks of different images must differ as much between two of the same."""
+    project, tasks = desk.project(ONE), desk.tasks(ONE)
+    image_of = dict(zip(keys(tasks), desk.shown(ONE, tasks), strict=True))
+    with desk.target.client(ONE) as client:
+        answers = [client.get(f"/api/tasks/{task['id']}") for task in tasks] + [
+            client.get("/api/dm/columns", project=project),
+            client.get(f"/api/projects/{project}"),
+        ]
+        for path in (f"/api/projects/{project}/export?exportType=JSON&download_all_tasks=true",):
+            answers.append(client.get(path))
+    seen = json.dumps(answers)
+    assert not [image_id for image_id in desk.image_ids if image_id in seen or image_id[:12] in seen]
+    headers = {}
+    for task in tasks:
+        answer = httpx.get(
+            desk.target.url + task["data"]["image"],
+            headers={"Authorization": f"Token {desk.accounts[ONE].token}"},
+        )
+        assert answer.status_code == 200
+        told = {name: answer.headers.get(name) for name in ("etag", "content-length", "content-disposition")}
+        headers[task["data"]["key"]] = (*told.values(), hashlib.sha256(answer.content).hexdigest())
+        assert "2000" in answer.headers.get("last-modified", "2000")
+    for place in range(4):
+        values = [told[place] for told in headers.values()]
+        assert len(set(values)) == len(values) or set(values) == {None}, place
+    assert len(set(image_of.values())) == 12
+
+
+def test_the_list_of_tasks_shows_a_number_only(desk: Desk) -> None:
+    with desk.target.client(ONE) as client:
+        columns = client.get("/api/dm/columns", project=desk.project(ONE))["columns"]
+        (view,) = client.get("/api/dm/views", project=desk.project(ONE))
+    for display in ("explore", "labeling"):
+        shown = {f"tasks:{one['id']}" for one in columns} - set(view["data"]["hiddenColumns"][display])
+        assert shown == {"tasks:inner_id", "tasks:total_annotations"}
+
+
+def test_tasks_of_an_earlier_version_lose_their_image_and_keep_their_answers(
+    label_studio: LabelStudioWorld, tmp_path: Path
+) -> None:
+    """They named the image, so a click on a column's head put the repeats side by side."""
+    account = label_studio.accounts_for("elder")["elder"]
+    image_ids = write_images(tmp_path / "selected", 4)
+    annotate = Annotate(
+        readers=("elder",), senior=SENIOR, seed=7, repeat_share=0.25, show_intended_label=False
+    )
+    target, out = label_studio.target(), tmp_path / "out"
+    manifest = push(tmp_path / "selected", None, out, annotate, target)
+    entry, places = manifest.readers["elder"], label_studio.places
+    with target.client("elder") as client:
+        for task in client.pages("/api/tasks", "tasks", project=entry.project, fields="all"):
+            image_id = next(one.image_id for one in entry.tasks if one.key == task["data"]["key"])
+            old = {"image": f"/data/local-files/?d=images/{image_id}.png", "image_id": image_id}
+            client.patch(f"/api/tasks/{task['id']}", {"data": task["data"] | old})
+            (places.files / f"{image_id}.png").write_bytes(b"named by its image")
+        client.post(f"/api/tasks/{task['id']}/annotations/", {"result": BCC, "lead_time": 1.0})
+    assert push(tmp_path / "selected", None, out, annotate, target) == manifest
+    with target.client("elder") as client:
+        tasks = list(client.pages("/api/tasks", "tasks", project=entry.project, fields="all"))
+    assert sorted(keys(tasks)) == sorted(task.key for task in entry.tasks)
+    assert not any(image_id in json.dumps(tasks) for image_id in image_ids)
+    assert sum(len(task["annotations"]) for task in tasks) == 1
+    assert not any((places.files / f"{image_id}.png").exists() for image_id in image_ids)
+    assert account.email == "elder@mema.local"
 
 
 def test_a_second_start_finds_everything_running(desk: Desk) -> None:
@@ -372,10 +458,10 @@ def test_local_addresses_but_the_backend_s_are_out_of_reach(desk: Desk) -> None:
 
 
 def test_the_order_puts_repeats_far_from_their_first_copies(desk: Desk) -> None:
-    for tasks in (desk.tasks(ONE), desk.tasks(TWO)):
+    for name in (ONE, TWO):
         places: dict[str, list[int]] = {}
-        for place, task in enumerate(tasks):
-            places.setdefault(task["data"]["image_id"], []).append(place)
+        for place, image_id in enumerate(desk.shown(name, desk.tasks(name))):
+            places.setdefault(image_id, []).append(place)
         repeats = [place for place in places.values() if len(place) == 2]
         assert all(second - first >= 4 for place in repeats for first, second in pairwise(place))
 

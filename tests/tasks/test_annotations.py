@@ -53,7 +53,7 @@ def exports() -> dict[str, list]:
     }  # fmt: skip
 
 
-def run(root: Path, max_unusable: float = 0.02) -> dict:
+def run(root: Path, max_unusable: float = 0.02, *, allow_incomplete: bool = True) -> dict:
     """Run the stage where it is not refused; return its metrics."""
     paths = (
         root / "selected",
@@ -62,7 +62,7 @@ def run(root: Path, max_unusable: float = 0.02) -> dict:
         root / "out",
         root / "metrics.json",
     )
-    annotations.run(*paths, Annotations(max_unusable=max_unusable))
+    annotations.run(*paths, Annotations(max_unusable=max_unusable, allow_incomplete=allow_incomplete))
     return json.loads((root / "metrics.json").read_text())
 
 
@@ -88,6 +88,7 @@ def test_votes_and_counts_say_what_was_said(tmp_path):
     assert set(reasons.values()) == {0}
     assert metrics == {
         "source": "label_studio", "tasks": 9, "votes": 7, "skipped": 1, "missing": 1, "images_never_pushed": 0,
+        "answers_retired": 0, "findings": {"prompt_without_mask": 0},
         "unusable": {"total": 0, "share": 0.0},
         "masks": {"machine_accepted": 1, "machine_edited": 1, "by_hand": 0},
         "outlines": {"wanted": 2, "drawn": 2},
@@ -178,3 +179,98 @@ def test_sizes_are_height_and_width_of_any_picture(tmp_path):
         pa.Table.from_pylist([*rows, {"image_id": "ppm", "image": ppm}]), tmp_path / "s", shard_rows=9
     )
     assert image_sizes(tmp_path / "s") == {"png": (5, 9), "ppm": (2, 3)}
+
+
+def done_exports() -> dict[str, list]:
+    """All four images read by both readers, who differ on b and c; the senior has b."""
+    said = exports()
+    said["bob"][3] = task("d", annotation(TAO, completed_by=102))
+    return said
+
+
+def test_half_read_work_is_refused_before_anything_is_written_but_the_metrics(tmp_path):
+    root = world(tmp_path)
+    with pytest.raises(ValueError, match=r"1 of 9 tasks are not answered \(bob 1\): have them read") as error:
+        run(root, allow_incomplete=False)
+    assert "dvc checkout data/annotations" in str(error.value)
+    assert "disput" not in str(error.value), "told once the readers are through"
+    assert not (root / "out").exists()
+    assert json.loads((root / "metrics.json").read_text())["missing"] == 1
+
+
+def test_a_dispute_that_the_senior_was_not_given_is_no_end(tmp_path):
+    root = world(tmp_path, done_exports())
+    with pytest.raises(ValueError, match="1 images on which the readers differ were not given to the senior"):
+        run(root, allow_incomplete=False)
+
+
+def test_a_senior_who_is_not_through_is_no_end(tmp_path):
+    root = world(tmp_path, done_exports() | {"chief": [task("b")]})
+    with pytest.raises(ValueError, match=r"1 of 9 tasks are not answered \(chief 1\).*1 images on which"):
+        run(root, allow_incomplete=False)
+
+
+def test_images_that_nobody_was_given_are_no_end(tmp_path):
+    root = world(tmp_path)
+    write_folder(root / "exports", {"ann": entry("a", "b", "c")}, {"ann": exports()["ann"][:3]})
+    with pytest.raises(ValueError, match="1 selected images were given to nobody: push"):
+        run(root, allow_incomplete=False)
+
+
+def test_complete_work_passes(tmp_path):
+    entries_ = entries() | {"chief": entry("b", "c", user=103, project=3, round_="adjudication")}
+    chief = [task("b", annotation(SCC, completed_by=103)), task("c", annotation(REJECT, completed_by=103))]
+    write_selection(tmp_path)
+    write_folder(tmp_path / "exports", entries_, done_exports() | {"chief": chief})
+    assert run(tmp_path, allow_incomplete=False)["votes"] == 9
+
+
+def test_what_is_allowed_to_be_half_read_is_said(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        run(world(tmp_path), allow_incomplete=True)
+    assert "not complete, and allowed to be: 1 of 9 tasks" in caplog.text
+
+
+CLICK = {
+    "from_name": "click",
+    "to_name": "face",
+    "type": "keypoint",
+    "value": {"x": 50, "y": 50, "width": 0.4},
+}
+
+
+def test_a_click_whose_outline_was_never_taken_is_a_finding_and_the_vote_counts(tmp_path, caplog):
+    """What a submit with a pending proposal leaves: disease, severity, a point, and no mask."""
+    ann = exports()["ann"]
+    ann[0] = task("a", annotation(BCC, CLICK))
+    ann[1] = task("b", annotation(BCC, brush(disc()), CLICK))  # the mask was taken
+    with caplog.at_level(logging.WARNING):
+        metrics = run(world(tmp_path, {"ann": ann}, log=proposal(disc(), "image_a", 1)))
+    assert metrics["findings"] == {"prompt_without_mask": 1}
+    assert metrics["unusable"]["total"] == 0
+    assert metrics["votes"] == 7
+    (row,) = shards.read_table(tmp_path / "out/findings.parquet").to_pylist()
+    assert (row["reader"], row["key"], row["reason"]) == ("ann", "a", "prompt_without_mask")
+    assert "1 answers hold a click or box" in caplog.text
+
+
+def test_exports_without_image_ids_are_read_like_those_with_them(tmp_path):
+    with_ids = run(world(tmp_path / "with"))
+    bare = exports()
+    for tasks in bare.values():
+        for one in tasks:
+            del one["data"]["image_id"]
+    assert run(world(tmp_path / "bare", bare)) == with_ids
+    votes = [shards.read_table(tmp_path / name / "out/votes.parquet") for name in ("with", "bare")]
+    assert votes[0].equals(votes[1])
+
+
+def test_answers_on_images_that_are_no_longer_selected_are_counted_and_no_fault(tmp_path):
+    root = world(tmp_path)
+    readers = entries()
+    readers["ann"]["retired"] = [{"key": "old", "image_id": "image_old", "copy": 0}]
+    said = exports()
+    said["ann"].append(task("old", annotation(TAO), image_id="image_old"))
+    write_folder(root / "exports", readers, said)
+    metrics = run(root)
+    assert (metrics["answers_retired"], metrics["unusable"]["total"], metrics["votes"]) == (1, 0, 7)

@@ -27,7 +27,7 @@ SETTINGS = {
 
 def annotate(root: Path) -> Path:
     paths = (root / "selected", root / "subset.parquet", root / "exports", root / "annotations")
-    annotations.run(*paths, root / "annotations.json", Annotations(max_unusable=0.0))
+    annotations.run(*paths, root / "annotations.json", Annotations(max_unusable=0.0, allow_incomplete=False))
     return root
 
 

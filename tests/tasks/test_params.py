@@ -43,7 +43,7 @@ OPEN = {
     "select": {"max_shortfall", "bootstrap", "seed"},
     "prelabel": {"sam", "outline_share", "lesion_diseases", "batch_size", "seed"},
     "annotate": {"readers", "senior", "show_intended_label", "repeat_share", "seed"},
-    "annotations": {"max_unusable"},
+    "annotations": {"max_unusable", "allow_incomplete"},
     "assemble": {"mask_consensus", "mask_diseases", "max_deviation", "bootstrap", "seed"},
     "train_medical_encoder": {"diffusion"},
     "train_deid": {"cosine_floor", "discriminator_rate", "discriminator_width", "ema_decay", "image_size_px",

@@ -31,7 +31,7 @@ def root(tmp_path_factory):
         root / "out",
         root / "metrics.json",
     )
-    annotations.run(*paths, Annotations(max_unusable=0.0))
+    annotations.run(*paths, Annotations(max_unusable=0.0, allow_incomplete=False))
     return root
 
 

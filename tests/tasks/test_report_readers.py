@@ -25,7 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     selected, metrics, said = root / "selected", root / "metrics", root / "annotations"
     annotations.run(
         selected, root / "subset.parquet", root / "exports", said, metrics / "annotations.json",
-        Annotations(max_unusable=0.0),
+        Annotations(max_unusable=0.0, allow_incomplete=False),
     )  # fmt: skip
     params = parameters(num_seg_train=20, num_seg_val=3, max_deviation=1.0, bootstrap=50)
     assemble.run(

@@ -18,7 +18,7 @@ from models.segmentation.masks import mask_sha256
 from models.segmentation.sam import Prompt
 from tasks.label_studio.backend import MAX_BODY_BYTES, create_app, open_clicks
 from tasks.label_studio.wake import Waker
-from tests.click_world import IDS, Site, body, build_site, expected, frame, logged, masks, region
+from tests.click_world import IDS, KEYS, Site, body, build_site, expected, frame, logged, masks, region
 from tests.toy_sam import save_sam
 
 
@@ -34,7 +34,7 @@ def site(tmp_path: Path, checkpoint: Path) -> Site:
 
 @pytest.fixture
 def client(site: Site) -> Iterator[TestClient]:
-    clicks, num_stored = open_clicks(site.sam, site.root, site.embeddings, site.subset)
+    clicks, num_stored = open_clicks(site.sam, site.root, site.embeddings, site.subset, site.manifest)
     assert num_stored == 1
     with TestClient(create_app(clicks, Waker("")), raise_server_exceptions=False) as client:
         yield client
@@ -142,8 +142,8 @@ def refused(client: TestClient, site: Site, payload: Any, **options: Any) -> tup
         (body(region(20, 20) | {"original_width": 96}), 422, "not those of the image"),
         (body(region(20, 20, positive=False)), 422, "click on it first"),
         (body(region(20, 20) | {"type": "brushlabels"}), 422, "neither a click nor a box"),
-        (body(region(20, 20)) | {"tasks": [{"data": {"image_id": "f" * 64}}]}, 404, "image_id: unknown"),
-        (body(region(20, 20)) | {"tasks": [{"data": {"image_id": "../" * 20}}]}, 422, "64 lower-case hex"),
+        (body(region(20, 20)) | {"tasks": [{"data": {"key": "f" * 16}}]}, 404, "key: stands in no task"),
+        (body(region(20, 20)) | {"tasks": [{"data": {"key": "../" * 20}}]}, 422, "16 lower-case hex"),
     ],
 )
 def test_bad_requests(client: TestClient, site: Site, payload: Any, status: int, sentence: str) -> None:
@@ -158,7 +158,7 @@ def test_a_web_pages_form_is_refused(client: TestClient, site: Site) -> None:
 
 
 def test_a_damaged_picture_is_refused(client: TestClient, site: Site) -> None:
-    (site.root / "files" / f"{IDS[1]}.png").write_bytes(b"no picture")
+    (site.root / "files" / f"{KEYS[1]}.png").write_bytes(b"no picture")
     assert refused(client, site, body(region(20, 20), image=1))[0] == 422
 
 
@@ -205,7 +205,7 @@ def test_readers_who_click_at_once_are_both_served(client: TestClient, site: Sit
 
 
 def test_an_image_without_embedding_holds_nobody_else_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    clicks, _ = open_clicks(site.sam, site.root, site.embeddings, site.subset)
+    clicks, _ = open_clicks(site.sam, site.root, site.embeddings, site.subset, site.manifest)
     embedding, go_on, embed = threading.Event(), threading.Event(), site.sam.embed
 
     def slow_embed(images: list[np.ndarray]) -> Any:

@@ -27,6 +27,7 @@ def served(site: Site, port: int) -> Iterator[subprocess.Popen]:
         "sam": site.sam_path,
         "embeddings": site.embeddings,
         "subset": site.subset,
+        "manifest": site.manifest,
     }
     command = [sys.executable, "-m", "tasks.label_studio.backend"]
     command += [word for name, value in options.items() for word in (f"--{name}", str(value))]

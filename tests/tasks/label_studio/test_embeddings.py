@@ -146,7 +146,7 @@ def test_embeddings_of_another_checkpoint_are_left_out(
 
 def test_stored_embedding_needs_no_picture(tmp_path: Path, sam: Sam, folder: Path) -> None:
     counting = CountingSam(sam)
-    assert (opened(tmp_path, counting, folder).get(IDS[4]).values == 4).all()
+    assert (opened(tmp_path, counting, folder).get(IDS[4], "").values == 4).all()
     assert counting.embedded == 0
 
 
@@ -158,7 +158,7 @@ def test_on_demand_equals_the_network_and_survives_a_restart(
     with caplog.at_level(logging.INFO):
         for source in (opened(tmp_path, counting), opened(tmp_path, counting)):
             for _ in range(2):
-                found = source.get(IDS[0])
+                found = source.get(IDS[0], IDS[0])
                 assert found.size_px == (96, 80)
                 assert torch.equal(found.values, expected)
     assert counting.embedded == 1
@@ -168,12 +168,12 @@ def test_on_demand_equals_the_network_and_survives_a_restart(
 
 def test_a_cut_cache_entry_is_made_again(tmp_path: Path, sam: Sam) -> None:
     picture(tmp_path / "files", IDS[0])
-    expected = opened(tmp_path, sam).get(IDS[0])
+    expected = opened(tmp_path, sam).get(IDS[0], IDS[0])
     (entry,) = (tmp_path / "cache").iterdir()
     entry.write_bytes(entry.read_bytes()[:200])
-    assert torch.equal(opened(tmp_path, sam).get(IDS[0]).values, expected.values)
+    assert torch.equal(opened(tmp_path, sam).get(IDS[0], IDS[0]).values, expected.values)
     counting = CountingSam(sam)
-    opened(tmp_path, counting).get(IDS[0])
+    opened(tmp_path, counting).get(IDS[0], IDS[0])
     assert counting.embedded == 0
 
 
@@ -182,7 +182,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
 ) -> None:
     picture(tmp_path / "files", IDS[0])
     (tmp_path / "cache").write_text("in the way")
-    assert opened(tmp_path, sam).get(IDS[0]).size_px == (96, 80)
+    assert opened(tmp_path, sam).get(IDS[0], IDS[0]).size_px == (96, 80)
     assert "not kept on the disk" in caplog.text
 
 
@@ -193,12 +193,12 @@ def test_both_caches_are_bounded(tmp_path: Path, sam: Sam, monkeypatch: pytest.M
     source = opened(tmp_path, counting)
     for image_id in IDS:
         picture(tmp_path / "files", image_id)
-        source.get(image_id)
+        source.get(image_id, image_id)
     assert {path.stem for path in (tmp_path / "cache").iterdir()} == set(IDS[-3:])
-    source.get(IDS[-1])
-    source.get(IDS[-3])
+    source.get(IDS[-1], IDS[-1])
+    source.get(IDS[-3], IDS[-3])
     assert counting.embedded == len(IDS)
-    source.get(IDS[0])
+    source.get(IDS[0], IDS[0])
     assert counting.embedded == len(IDS) + 1
 
 
@@ -209,7 +209,7 @@ def test_clicks_that_meet_embed_an_image_once(tmp_path: Path, sam: Sam) -> None:
 
     def click(_: int) -> torch.Tensor:
         start.wait()
-        return source.get(IDS[0]).values
+        return source.get(IDS[0], IDS[0]).values
 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(click, range(4)))
@@ -218,8 +218,8 @@ def test_clicks_that_meet_embed_an_image_once(tmp_path: Path, sam: Sam) -> None:
 
 
 def test_unknown_image(tmp_path: Path, sam: Sam) -> None:
-    with pytest.raises(LookupError, match="image_id: unknown; push the tasks again"):
-        opened(tmp_path, sam).get(IDS[0])
+    with pytest.raises(LookupError, match="key: its picture is gone; push the tasks again"):
+        opened(tmp_path, sam).get(IDS[0], IDS[0])
 
 
 def test_shape_and_digest_are_the_networks_own(tmp_path: Path, sam: Sam) -> None:

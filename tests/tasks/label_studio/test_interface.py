@@ -2,6 +2,7 @@
 
 import base64
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
@@ -15,8 +16,9 @@ from models.conditions import DISEASE_NAMES, DISEASES
 from models.diffusion.images import encode_png
 from models.segmentation.masks import encode_mask
 from tasks.label_studio.brush import brush_region
-from tasks.label_studio.interface import HOTKEYS, instructions, labeling_config
+from tasks.label_studio.interface import DROP_KEY, HOTKEYS, TAKE_KEY, instructions, labeling_config
 from tasks.label_studio.protocol import BOXES, CLICKS
+from tasks.label_studio.server_settings import IN_SERVER
 
 # Keys of Label Studio's editor that are bound while a picture is on the screen.
 TAKEN = set("behkmruv[]")
@@ -142,3 +144,22 @@ def test_no_line_break_is_left_where_white_space_is_kept() -> None:
 def test_an_unknown_disease_is_refused() -> None:
     with pytest.raises(ValueError, match="examples: 'flu' is no disease; allowed: normal, bcc"):
         instructions({"flu": b""})
+
+
+def test_the_keys_that_the_screen_answers_stand_on_it() -> None:
+    """The page's script knows the browser's names of keys; readers know those on the keyboard."""
+    script = (IN_SERVER / "templates/mema_screen.js").read_text()
+    take, drop = re.findall(r'const TAKE = "(\w+)", DROP = "(\w+)"', script)[0]
+    assert (take, drop) == (TAKE_KEY, {"Esc": "Escape"}[DROP_KEY])
+    assert f"{TAKE_KEY} takes the proposal, {DROP_KEY} drops it" in labeling_config()
+    assert f"<kbd>{TAKE_KEY}</kbd>" in instructions({})
+    assert f"<kbd>{DROP_KEY}</kbd>" in instructions({})
+    assert f"{TAKE_KEY} takes the proposed outline, {DROP_KEY} drops it" in script
+    reading = (Path(__file__).parents[3] / "docs/reading.md").read_text()
+    assert f"`{TAKE_KEY}` takes" in reading
+    assert f"`{DROP_KEY}` drops" in reading
+
+
+def test_the_page_s_script_is_plain_text_to_the_server_s_templates() -> None:
+    script = (IN_SERVER / "templates/mema_screen.js").read_text()
+    assert not any(mark in script for mark in ("{{", "{%", "{#", "</script"))

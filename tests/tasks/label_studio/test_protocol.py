@@ -1,6 +1,5 @@
 """Label Studio's requests, as its browser client sends them, become prompts in px."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from models.segmentation.sam import Prompt
 from tasks.label_studio.protocol import parse_request, unseal
 
-IMAGE_ID = hashlib.sha256(b"face").hexdigest()
+KEY = "0123456789abcdef"
 
 
 def click(x: float, y: float, positive: bool = True, id_: str = "Ab3", **extra: Any) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def box(
 
 def body(*regions: dict[str, Any]) -> dict[str, Any]:
     return {
-        "tasks": [{"id": 7, "data": {"image": "/data/local-files/?d=a.png", "image_id": IMAGE_ID}}],
+        "tasks": [{"id": 7, "data": {"image": "/data/local-files/?d=a.png", "key": KEY}}],
         "project": "3.1690000000",
         "label_config": "<View/>",
         "params": {"login": None, "password": None, "context": {"result": list(regions)}},
@@ -54,7 +53,7 @@ def shown(*regions: dict[str, Any]) -> list[Prompt]:
 def test_request_of_one_click() -> None:
     request = parse_request(body(click(50, 25)))
     assert request is not None
-    assert (request.project, request.image_id, request.size_px) == (3, IMAGE_ID, (80, 96))
+    assert (request.project, request.key, request.size_px) == (3, KEY, (80, 96))
     assert [item.prompt for item in request.objects] == [Prompt(((47.5, 19.5),), (True,))]
 
 
@@ -139,8 +138,8 @@ def changed(**fields: Any) -> dict[str, Any]:
         (changed(tasks=[]), "tasks: "),
         (changed(tasks=[*body()["tasks"], {}]), "tasks: 2 with one prompt"),
         (changed(tasks=[{"id": 1}]), "data: field required"),
-        (changed(tasks=[{"data": {"image_id": "../../etc/passwd"}}]), "image_id: must be 64 lower-case hex"),
-        (changed(tasks=[{"data": {"image_id": IMAGE_ID + "\n"}}]), "image_id: must be 64 lower-case hex"),
+        (changed(tasks=[{"data": {"key": "../../etc/passwd"}}]), "key: must be 16 lower-case hex"),
+        (changed(tasks=[{"data": {"key": KEY + "\n"}}]), "key: must be 16 lower-case hex"),
         (body(click(50, 50, type="brushlabels")), "neither a click nor a box"),
         (body(click(100.1, 50)), "x, y: the click lies outside the image"),
         (body(click(50, -0.1)), "x, y: the click lies outside the image"),

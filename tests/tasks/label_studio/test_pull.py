@@ -10,7 +10,7 @@ from models.annotation.manifest import Assigned, Reader
 from tasks.label_studio import pull as module
 from tasks.label_studio.access import Target
 from tasks.label_studio.client import LabelStudio
-from tasks.label_studio.manifest import read_manifest, remember
+from tasks.label_studio.manifest import Shown, known_tasks, read_manifest, remember
 from tasks.label_studio.places import Account, Accounts, Places, write_accounts
 from tasks.label_studio.pull import Counts, account_for, copy_proposals, pull, snapshot, state_of
 from tests.tasks.label_studio.fault_server import Fault, FaultServer, fault_server
@@ -188,3 +188,61 @@ def test_the_manifest_keeps_all_readers_and_no_disease(tmp_path: Path) -> None:
     manifest = read_manifest(tmp_path)
     assert [len(entry.tasks) for entry in manifest.readers.values()] == [3, 1]
     assert json.loads((tmp_path / "manifest.json").read_text())["label_studio_version"] == "1.23.2"
+
+
+def answered_server(server: FaultServer, monkeypatch: pytest.MonkeyPatch, export: list[dict]) -> None:
+    """Let the server hold project 3 with this content."""
+    ((entry,),) = offer(server, monkeypatch, ["completed"])
+    entry["md5"] = hashlib.md5(json.dumps(export).encode()).hexdigest()
+    server.answers |= {EXPORTS: [entry], f"{EXPORTS}5/download": export, "/api/projects/3": {"id": 3}}
+
+
+def test_a_server_that_lost_answers_does_not_overwrite_those_that_were_pulled(
+    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, here = tmp_path / "out", target(server, tmp_path)
+    remember(out, "1.23.2", "reader_1", reader("a", "b", "c"))
+    answered_server(server, monkeypatch, [task("a", ANSWER), task("b", SKIP), task("c")])
+    assert pull(out, here)["reader_1"] == Counts(annotated=1, skipped=1, open=1, missing=0, foreign=0)
+    whole = (out / "export-reader_1.json").read_bytes()
+    answered_server(server, monkeypatch, [task("a"), task("b", SKIP), task("c", ANSWER)])
+    with pytest.raises(
+        ValueError, match=r"reader_1: 1 tasks that were answered .* a first; nothing was overwritten"
+    ):
+        pull(out, here)
+    assert (out / "export-reader_1.json").read_bytes() == whole
+    assert pull(out, here, fewer=True)["reader_1"].open == 1
+    assert (out / "export-reader_1.json").read_bytes() != whole
+
+
+def test_one_reader_s_loss_leaves_every_export_as_it_was(
+    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, here = tmp_path / "out", target(server, tmp_path)
+    write_accounts(
+        here.places, Accounts(server.url, dict.fromkeys(("one", "two"), Account("a", "p", "t", 1, 2)))
+    )
+    for name in ("one", "two"):
+        remember(out, "1.23.2", name, reader("a"))
+    (out / "export-two.json").write_text(json.dumps([task("a", ANSWER)]))
+    answered_server(server, monkeypatch, [task("a")])
+    with pytest.raises(ValueError, match="^two: 1 tasks"):
+        pull(out, here)
+    assert not (out / "export-one.json").exists()
+
+
+def test_the_manifest_is_its_owner_s_alone(tmp_path: Path) -> None:
+    """It is the key to the hidden repeats."""
+    remember(tmp_path, "1.23.2", "reader_1", reader("a"))
+    assert (tmp_path / "manifest.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_backend_learns_of_a_push_that_came_after_it_started(tmp_path: Path) -> None:
+    shown = Shown(tmp_path / "manifest.json")
+    with pytest.raises(LookupError, match="key: stands in no task of .*push the tasks again"):
+        shown.image_of("a")
+    remember(tmp_path, "1.23.2", "reader_1", reader("a"))
+    assert shown.image_of("a") == "image a"
+    remember(tmp_path, "1.23.2", "reader_2", reader("b"))
+    assert (shown.image_of("b"), shown.image_of("a")) == ("image b", "image a")
+    assert known_tasks(tmp_path) == {"reader_1": {("image a", 0): "a"}, "reader_2": {("image b", 0): "b"}}

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tasks.label_studio.access import Target
-from tasks.label_studio.places import Account, Accounts, Places, write_accounts
+from tasks.label_studio.places import Account, Accounts, Places, read_secret, write_accounts
 from tasks.label_studio.push import _check_known, push, push_adjudication, read_examples
-from tasks.label_studio.reading import PlannedTask, reading_order
+from tasks.label_studio.reading import Lots, PlannedTask, reading_order
 from tasks.params import Annotate
 from tests.tasks.label_studio.fault_server import Fault, fault_server
 from tests.tasks.label_studio.test_task_data import IDS, images
@@ -57,18 +57,36 @@ def test_an_image_to_adjudicate_must_be_selected(places: Places, tmp_path: Path)
         push_adjudication(["f" * 64], table, None, tmp_path, ANNOTATE, Target(places, server.url))
 
 
-def test_tasks_of_another_seed_are_refused() -> None:
-    here = {task.key: task.image_id for task in reading_order(IDS, "reader_1", seed=8, repeat_share=0)}
-    plan = reading_order(IDS, "reader_1", seed=7, repeat_share=0)
-    with pytest.raises(ValueError, match=r"annotate\.seed: the tasks of reader_1 .* put the old seed back"):
-        _check_known("reader_1", here, plan)
+def present(tasks: list[PlannedTask]) -> dict[str, dict]:
+    return {task.key: {"id": number, "data": {"key": task.key}} for number, task in enumerate(tasks)}
+
+
+def test_tasks_that_nobody_can_name_are_refused() -> None:
+    """With the manifest and the secret lost, a push would give every image a second time."""
+    here = present(reading_order(IDS, Lots(b"lost", 7, "reader_1"), repeat_share=0))
+    plan = reading_order(IDS, Lots(b"new", 7, "reader_1"), repeat_share=0)
+    with pytest.raises(
+        ValueError, match=r"reader_1: 4 of his tasks stand in no manifest.*Put back manifest\.json"
+    ):
+        _check_known("reader_1", here, plan, ())
 
 
 def test_tasks_of_images_no_longer_selected_stay_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    plan = [PlannedTask("a", IDS[0], 0)]
+    plan = reading_order(IDS[:1], Lots(b"", 7, "reader_1"), repeat_share=0)
+    gone = reading_order(IDS[1:2], Lots(b"", 7, "reader_1"), repeat_share=0)
     with caplog.at_level(logging.WARNING):
-        _check_known("reader_1", {"a": IDS[0], "b": IDS[1]}, plan)
+        _check_known("reader_1", present([*plan, *gone]), plan, {gone[0].key})
     assert "1 tasks are of images no longer selected" in caplog.text
+
+
+def test_the_secret_is_made_once_and_for_its_owner_alone(places: Places) -> None:
+    secret = read_secret(places)
+    assert len(secret) == 32
+    assert read_secret(places) == secret
+    assert places.secret.stat().st_mode & 0o777 == 0o600
+    places.secret.write_text(secret.hex()[:-1])
+    with pytest.raises(ValueError, match=r"secret: not 64 hex digits; put your backup back"):
+        read_secret(places)
 
 
 def test_examples_come_from_a_folder_or_from_spare_images(tmp_path: Path) -> None:

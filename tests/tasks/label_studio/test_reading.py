@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.label_studio.reading import PlannedTask, reading_order, task_key
+from tasks.label_studio.reading import Lots, PlannedTask, reading_order
 
+SECRET = b"a secret"
 IDS = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(120)]
 counts = st.integers(1, 120)
 seeds = st.integers(0, 2**31)
@@ -14,7 +15,7 @@ shares = st.floats(0, 0.5)
 
 
 def order(ids: list[str], reader: str = "reader_1", seed: int = 7, share: float = 0.05) -> list[PlannedTask]:
-    return reading_order(ids, reader, seed=seed, repeat_share=share)
+    return reading_order(ids, Lots(SECRET, seed, reader), repeat_share=share)
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,15 +71,29 @@ def test_keys_are_unique_and_tell_nothing(count: int, seed: int, share: float) -
 
 
 def test_a_key_depends_on_each_of_its_parts() -> None:
-    first = task_key(7, "reader_1", IDS[0], 0)
+    first = Lots(SECRET, 7, "reader_1").key(IDS[0], 0)
     others = [
-        task_key(8, "reader_1", IDS[0], 0),
-        task_key(7, "reader_2", IDS[0], 0),
-        task_key(7, "reader_1", IDS[1], 0),
-        task_key(7, "reader_1", IDS[0], 1),
+        Lots(b"another secret", 7, "reader_1").key(IDS[0], 0),
+        Lots(SECRET, 8, "reader_1").key(IDS[0], 0),
+        Lots(SECRET, 7, "reader_2").key(IDS[0], 0),
+        Lots(SECRET, 7, "reader_1").key(IDS[1], 0),
+        Lots(SECRET, 7, "reader_1").key(IDS[0], 1),
     ]
     assert first not in others
-    assert first == task_key(7, "reader_1", IDS[0], 0)
+    assert first == Lots(SECRET, 7, "reader_1").key(IDS[0], 0)
+
+
+def test_orders_and_repeats_are_drawn_from_the_secret() -> None:
+    """An image_id is the digest of its pixels, so a reader can compute it; without the secret it tells nothing."""
+    mine, guessed = order(IDS), reading_order(IDS, Lots(b"", 7, "reader_1"), repeat_share=0.05)
+    assert [task.image_id for task in mine] != [task.image_id for task in guessed]
+    assert {task.image_id for task in mine if task.copy} != {task.image_id for task in guessed if task.copy}
+    plain = {
+        hashlib.sha256("\0".join(("7", "reader_1", image_id, str(copy))).encode()).hexdigest()[:16]
+        for image_id in IDS
+        for copy in (0, 1)
+    }
+    assert plain.isdisjoint(task.key for task in mine)
 
 
 @settings(max_examples=30, deadline=None)
@@ -87,7 +102,9 @@ def test_more_images_later_keep_the_tasks_that_are_there(before: int, more: int,
     """Else a push after a larger selection would leave tasks that no plan knows."""
     first = order(IDS[:before], share=share)
     repeated = {task.image_id for task in first if task.copy}
-    later = reading_order(IDS[: before + more], "reader_1", seed=7, repeat_share=share, repeated=repeated)
+    later = reading_order(
+        IDS[: before + more], Lots(SECRET, 7, "reader_1"), repeat_share=share, repeated=repeated
+    )
     assert {task.key for task in first} <= {task.key for task in later}
     singles = [task.key for task in first if not task.copy]
     assert [task.key for task in later if task.key in set(singles)] == singles

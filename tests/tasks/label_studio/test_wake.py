@@ -80,7 +80,7 @@ def test_a_prefect_that_is_away_breaks_nothing(url: str, caplog: pytest.LogCaptu
 
 def test_webhook_answers_at_once_and_wakes_for_submits_only(tmp_path: Path) -> None:
     site = build_site(tmp_path, save_sam(tmp_path / "sam"))
-    clicks, _ = open_clicks(site.sam, site.root, site.embeddings, site.subset)
+    clicks, _ = open_clicks(site.sam, site.root, site.embeddings, site.subset, site.manifest)
     with prefect(status=500) as (url, calls), TestClient(create_app(clicks, Waker(url))) as client:
         for action in ("TASKS_CREATED", "ANNOTATIONS_DELETED"):
             assert client.post("/webhook", json={"action": action}).json() == {"status": "ok"}
