@@ -89,7 +89,9 @@ class Workplace:
     def flow_run(self, flow: str) -> dict[str, Any]:
         """Return the newest run of a flow."""
         query = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC"}
-        runs = httpx.post(f"{self.api}/flow_runs/filter", json=query, timeout=30).raise_for_status().json()
+        user, _, password = self.environment["PREFECT_API_AUTH_STRING"].partition(":")
+        url = f"{self.api}/flow_runs/filter"
+        runs = httpx.post(url, json=query, auth=(user, password), timeout=30).raise_for_status().json()
         return next((run for run in runs if run["state_name"] != "Scheduled"), {"state_name": "none"})
 
     def submit_all(self, name: str, disease: Callable[[str], str]) -> None:
@@ -110,7 +112,7 @@ def workplace(label_studio: LabelStudioWorld, tmp_path: Path) -> Iterator[Workpl
     with ExitStack() as processes:
         place = Workplace(label_studio, tmp_path, processes)
         prefect = ("prefect", "--no-prompt")
-        place.start("server", *prefect, "server", "start", "--host", "127.0.0.1", "--port", str(place.port))
+        place.start("server", "flows.server")
         sam_port = place.environment["MEMA_SAM_PORT"]
         place.start("sam", "tasks.label_studio.backend", "--port", sam_port)
         wait_for(f"{place.api}/health")
