@@ -18,6 +18,7 @@ import yaml
 from models.annotation.manifest import read_manifest
 from models.conditions import DISEASES
 from tasks import schemas, shards
+from tasks.label_studio.access import SAM_HOST
 from tests.e2e.label_studio_world import LabelStudioWorld, write_images
 from tests.e2e.processes import free_port, prefect_environment, running, until, wait_for
 from tests.toy_sam import save_sam
@@ -43,7 +44,7 @@ class Workplace:
             "MEMA_COMMIT": "0" * 40,
             "MEMA_CHECKOUT": str(folder),
             "LABEL_STUDIO_URL": world.url,
-            "MEMA_SAM_PORT": str(free_port()),
+            "MEMA_SAM_PORT": str(world.sam_port),
         }
         self._write_project()
 
@@ -116,7 +117,7 @@ def workplace(label_studio: LabelStudioWorld, tmp_path: Path) -> Iterator[Workpl
         sam_port = place.environment["MEMA_SAM_PORT"]
         place.start("sam", "tasks.label_studio.backend", "--port", sam_port)
         wait_for(f"{place.api}/health")
-        wait_for(f"http://127.0.0.1:{sam_port}/health")
+        wait_for(f"http://{SAM_HOST}:{sam_port}/health")
         for pool in ("cpu", "gpu"):
             place.run(*prefect, "work-pool", "create", pool, "--type", "process")
         place.run(*prefect, "deploy", "--all")

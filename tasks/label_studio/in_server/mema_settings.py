@@ -1,4 +1,4 @@
-"""Label Studio's settings with projects that belong to one organisation; the server starts with these."""
+"""Label Studio's settings with projects that belong to one organisation, and a gate; the server starts with these."""
 
 import os
 
@@ -8,3 +8,5 @@ from label_studio.core.settings.label_studio import *  # noqa: F403  # pyright: 
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "mema_settings"
 PROJECT_MIXIN = "mema_blinding.BlindedProject"
+MEMA_ORIGINS = tuple(os.environ["MEMA_ORIGINS"].split(","))
+MIDDLEWARE[MIDDLEWARE.index("core.middleware.DisableCSRF")] = "mema_gate.Gate"  # noqa: F405  # pyright: ignore
