@@ -70,8 +70,8 @@ doctor: $(STAMP) ## Check this machine: versions, disk, GPU, checkpoints, server
 	@mema doctor
 
 POOL ?= gpu
-server: $(STAMP) ## Start Prefect's server and its page (docs/operating.md, Prefect)
-	prefect server start
+server: $(STAMP) ## Start Prefect's server and its page, closed by a login (docs/operating.md, Prefect)
+	@python -m flows.server
 
 worker: $(STAMP) ## Start a worker here: make worker POOL=gpu, or POOL=cpu
 	@python -m flows.worker $(POOL)

@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import (
 from prefect.flow_runs import resume_flow_run, suspend_flow_run
 from prefect.runtime import deployment, flow_run
 
-from flows.steps import bring_up_to_date, publish, run_name
+from flows.steps import bring_up_to_date, publish, run_name, start
 from tasks import params, process, simulated, waiting
 from tasks.simulated import LABEL_STUDIO
 
@@ -87,4 +87,4 @@ def poll() -> None:
 
 
 if __name__ == "__main__":
-    annotate()
+    start(annotate)

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.steps import bring_up_to_date, publish, run_name, show_results
+from flows.steps import bring_up_to_date, publish, run_name, show_results, start
 
 STAGES = (
     "train_medical_encoder",
@@ -28,4 +28,4 @@ def deidentify() -> None:
 
 
 if __name__ == "__main__":
-    deidentify()
+    start(deidentify)

@@ -4,8 +4,12 @@ import os
 import subprocess
 import sys
 
-from flows.worker import ensure_pools, prefect
-from tasks import params
+from flows.worker import join_server, prefect
+from tasks import params, prefect_access
+
+WITH_LOGIN = (
+    f'{prefect_access.CLIENT}="$(cat {prefect_access.FILE.relative_to(prefect_access.FILE.parents[1])})"'
+)
 
 
 def main() -> None:
@@ -21,10 +25,10 @@ def main() -> None:
         # a folder here works on this machine alone; workers elsewhere need an address that they reach
         "MEMA_REPOSITORY": os.environ.get("MEMA_REPOSITORY") or os.getcwd(),
     }
-    ensure_pools()
+    join_server()
     if code := prefect("deploy", "--all"):
         sys.exit(code)
-    print(f"run it: prefect deployment run pipeline/{profile}")
+    print(f"run it: {WITH_LOGIN} prefect deployment run pipeline/{profile}")
 
 
 def git(*arguments: str) -> str:

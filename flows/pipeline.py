@@ -5,7 +5,7 @@ from prefect.deployments import run_deployment
 
 from flows.annotate import LABEL_STUDIO, annotate
 from flows.deidentify import deidentify
-from flows.steps import run_name
+from flows.steps import run_name, start
 from flows.synthesize import synthesize
 from tasks import params
 
@@ -26,4 +26,4 @@ def pipeline() -> None:
 
 
 if __name__ == "__main__":
-    pipeline()
+    start(pipeline)

@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prefect import get_run_logger, task
+from prefect import Flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
+from prefect.context import refresh_global_settings_context
 from prefect.runtime import flow_run
 
 from flows.workspace import MARK
-from tasks import dvc, params, process, remotes, versions
+from tasks import addresses, dvc, params, prefect_access, process, remotes, versions
 
 GPU_STAGES = {
     "train_lora", "sample", "screen_identity", "prelabel", "train_medical_encoder", "train_deid", "train_judges",
@@ -22,6 +23,15 @@ GPU_STAGES = {
 HOURS = {"train_deid": 24 * 14, "evaluate_ablation": 24 * 60, "train_lora": 24 * 7, "sample": 24 * 3}
 OTHERWISE_HOURS = 24
 LEASE_SECONDS = 60
+
+
+def start(flow: Flow[[], None]) -> None:
+    """Run a flow by hand, known to a server that asks for the login; raises ValueError where one is without TLS."""
+    if url := os.environ.get("PREFECT_API_URL", ""):
+        addresses.require_private("PREFECT_API_URL", url)
+    os.environ |= prefect_access.variables()
+    refresh_global_settings_context()
+    flow()
 
 
 def run_name() -> str:

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.steps import bring_up_to_date, publish, run_name, show_results
+from flows.steps import bring_up_to_date, publish, run_name, show_results, start
 
 STAGES = (
     "ingest_patients",
@@ -27,4 +27,4 @@ def synthesize() -> None:
 
 
 if __name__ == "__main__":
-    synthesize()
+    start(synthesize)

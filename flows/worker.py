@@ -10,6 +10,7 @@ import time
 import httpx
 
 from flows.workspace import ROOT
+from tasks import addresses, prefect_access
 
 POOLS = ("cpu", "gpu")
 START_SECONDS = 60
@@ -21,14 +22,23 @@ def prefect(*arguments: str, quiet: bool = False) -> int:
     return subprocess.run(command, capture_output=quiet, check=False).returncode
 
 
-def ensure_pools() -> None:
-    """Make the pools that prefect.yaml names; ends this process where no server answers within a minute."""
+def join_server() -> None:
+    """Make the pools that prefect.yaml names, and let Prefect's commands use the login.
+
+    Ends this process where no server answers within a minute, where it is open to others, or refuses the login.
+    """
     url, deadline = os.environ.get("PREFECT_API_URL", ""), time.monotonic() + START_SECONDS
-    while not answers(url):
-        if time.monotonic() > deadline:
-            place = url or "PREFECT_API_URL (not set)"
-            sys.exit(f"no Prefect server answers at {place}; `make server` starts one")
-        time.sleep(1)
+    try:
+        addresses.require_private("PREFECT_API_URL", url)
+        while not answers(url):
+            if time.monotonic() > deadline:
+                sys.exit(f"no Prefect server answers at {url}; `make server` starts one")
+            time.sleep(1)
+        if "PREFECT_API_KEY" not in os.environ:
+            os.environ |= prefect_access.variables()
+        prefect_access.require_closed(url)
+    except (ValueError, httpx.HTTPError) as error:
+        sys.exit(str(error))
     for pool in POOLS:
         if prefect("work-pool", "inspect", pool, quiet=True):
             prefect("work-pool", "create", pool, "--type", "process")
@@ -47,7 +57,7 @@ def main(pool: str) -> None:
     if pool not in POOLS:
         sys.exit(f"POOL: {pool!r}; allowed: {', '.join(POOLS)}")
     machine = re.sub(r"[^\w-]", "-", socket.gethostname())
-    ensure_pools()
+    join_server()
     if pool == "gpu":
         os.environ["MEMA_GPU"] = machine
         limit = f"gpu:{machine}"

@@ -8,26 +8,29 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+from configobj import ConfigObj
 from filelock import FileLock
 
+from flows import repositories
+from flows.repositories import ROOT
 from tasks import remotes
 
-ROOT = Path(__file__).parents[1]
 MARK = "mema-workspace"  # in .git: a checkout that runs may commit in
 
 
 def prepare(repository: str, commit: str) -> dict[str, str]:
     """Return {directory}: the checkout of `commit` below MEMA_WORKSPACE, made where there is none.
 
-    Raises RuntimeError where this machine's environment was made of other constraints than the commit's.
+    Raises ValueError where this worker does not clone from that repository or the commit is not named in full,
+    RuntimeError where this machine's environment was made of other constraints than the commit's.
     """
+    repository, commit = repositories.allowed(repository), repositories.whole_commit(commit)
     place = Path(os.environ.get("MEMA_WORKSPACE", "") or ROOT / ".workspaces").absolute()
-    folder = place / commit[:12]
+    folder = place / commit
     place.mkdir(parents=True, exist_ok=True)
-    with FileLock(place / f"{commit[:12]}.lock"):
+    with FileLock(place / f"{commit}.lock"):
         if not (folder / ".git").is_dir():
             _check_out(repository, commit, folder)
     _check_environment(folder)
@@ -38,17 +41,27 @@ def _check_out(repository: str, commit: str, folder: Path) -> None:
     """Clone under a temporary name, since a clone that was cut off is none."""
     incoming = folder.with_name(f".{folder.name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)
-    _run("git", "clone", "--quiet", "--no-checkout", repository, str(incoming))
-    _run("git", "-C", str(incoming), "checkout", "--quiet", "--detach", commit)
-    local = ROOT / ".dvc/config.local"
-    if local.exists():  # where this machine's remotes are, and how to sign in
-        shutil.copy(local, incoming / ".dvc")
-        for name, url in remotes.urls(ROOT).items():
-            if "://" not in url:  # a path that DVC wrote down as seen from the other folder
-                _dvc(incoming, "remote", "modify", "--local", name, "url", url)
-    _dvc(incoming, "cache", "dir", "--local", str(folder.parent / "cache"))
+    _run("git", "clone", "--quiet", "--no-checkout", "--", repository, str(incoming))
+    _run("git", "-C", str(incoming), "checkout", "--quiet", "--detach", commit, "--")
+    _configure(incoming, folder.parent / "cache")
     (incoming / ".git" / MARK).touch()
     incoming.rename(folder)
+
+
+def _configure(checkout: Path, cache: Path) -> None:
+    """Tell the checkout's DVC of the cache that all share, where this machine's remotes are, and how to sign in.
+
+    Not by `dvc config`, which writes no path with letters beyond ASCII.
+    """
+    local = checkout / ".dvc/config.local"
+    if (ROOT / ".dvc/config.local").exists():
+        shutil.copy(ROOT / ".dvc/config.local", local)
+    config = ConfigObj(str(local), encoding="utf-8")
+    for name, url in remotes.urls(ROOT).items():
+        if "://" not in url:  # a path that DVC wrote down as seen from the other folder
+            config.setdefault(f'remote "{name}"', {})["url"] = url
+    config.setdefault("cache", {})["dir"] = str(cache)
+    config.write()
 
 
 def _check_environment(folder: Path) -> None:
@@ -62,10 +75,6 @@ def _check_environment(folder: Path) -> None:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _dvc(folder: Path, *arguments: str) -> None:
-    _run(sys.executable, "-m", "dvc", "--cd", str(folder), *arguments)
 
 
 def _run(*command: str) -> None:

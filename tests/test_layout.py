@@ -125,6 +125,7 @@ def test_every_cached_output_names_its_remote_and_what_is_restricted_stays_insid
         if remote == remotes.PUBLIC
     }
     assert found == PUBLIC
+    assert set(remotes.MAY_LEAVE) == set(PUBLIC)
 
 
 def test_the_plotted_losses_are_those_that_the_training_reports() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from tasks.label_studio.client import ATTEMPTS, LabelStudio
 from tasks.label_studio.places import ROOT, Account, Places, read_accounts
 
-SAM_PORT = 9090
+# An address of this machine that nothing else listens on: the only one that the server may call.
+SAM_HOST, SAM_PORT = "127.83.65.77", 9090
 
 
 @dataclass(frozen=True)
@@ -39,4 +40,4 @@ def target_here(root: Path = ROOT, *, sam: bool = True) -> Target:
     places = Places(root)
     url = os.environ.get("LABEL_STUDIO_URL", "").rstrip("/") or read_accounts(places).url
     port = os.environ.get("MEMA_SAM_PORT") or str(SAM_PORT)
-    return Target(places, url, f"http://127.0.0.1:{port}" if sam else "")
+    return Target(places, url, f"http://{SAM_HOST}:{port}" if sam else "")

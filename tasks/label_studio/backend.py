@@ -20,6 +20,8 @@ from starlette.concurrency import run_in_threadpool
 from models.segmentation.masks import decode_mask
 from models.segmentation.sam import Proposal, Sam, load_sam
 from tasks import shards
+from tasks.addresses import is_loopback
+from tasks.label_studio.access import SAM_HOST
 from tasks.label_studio.brush import brush_region
 from tasks.label_studio.embeddings import Embeddings, StoredEmbeddings, embedding_shape, weights_digest
 from tasks.label_studio.manifest import Shown
@@ -29,7 +31,6 @@ from tasks.label_studio.wake import Waker
 from tasks.params import load
 
 MAX_BODY_BYTES = 16 * 2**20
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SUBMITS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED")
 log = logging.getLogger(__name__)
 
@@ -192,7 +193,7 @@ def main(
     port: Annotated[int, typer.Option(help="TCP port", min=1, max=65535)] = 9090,
     host: Annotated[
         str, typer.Option(help="address to listen on; others than loopback are exposed")
-    ] = LOOPBACK[0],
+    ] = SAM_HOST,
     root: Annotated[Path, typer.Option(help="Label Studio's folder")] = Path(".label_studio"),
     sam: Annotated[str, typer.Option(help="checkpoint; by default prelabel.sam of params.yaml")] = "",
     embeddings: Annotated[Path, typer.Option(help="shards of prelabel")] = Path("data/prelabel/embeddings"),
@@ -204,7 +205,7 @@ def main(
     """Serve SAM to Label Studio until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    if host not in LOOPBACK:
+    if not is_loopback(host):
         log.warning(
             "host: %s can be reached from outside; Label Studio sends tokens, so put TLS before it", host
         )

@@ -14,8 +14,9 @@ import typer
 from tqdm import tqdm
 
 from tasks import simulated
+from tasks.addresses import is_loopback
 from tasks.label_studio import environment, processes
-from tasks.label_studio.access import SAM_PORT
+from tasks.label_studio.access import SAM_HOST, SAM_PORT
 from tasks.label_studio.client import LabelStudio, check_version
 from tasks.label_studio.places import (
     ROOT,
@@ -30,7 +31,6 @@ from tasks.label_studio.server_settings import settings
 from tasks.params import load
 
 BOOT_SECONDS = 600
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAIL_DOMAIN = "mema.local"
 VARIABLES = {"server": "LABEL_STUDIO_PORT", "backend": "MEMA_SAM_PORT"}
 QUIET = {
@@ -45,16 +45,23 @@ def start(
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
-    sam_port: int | None = 9090,
+    sam_port: int = SAM_PORT,
+    sam: bool = True,
 ) -> Accounts:
     """Start what does not run yet, and return the accounts; a second call changes nothing.
 
-    `sam_port` None leaves the backend out.
+    Without `sam` the backend is left out. Raises ValueError where others would reach the server without TLS.
     """
-    names = list(names)
+    if not is_loopback(host):
+        raise ValueError(
+            f"LABEL_STUDIO_HOST: {host}; allowed is a loopback address such as 127.0.0.1, since the server speaks "
+            "without TLS. For other machines put a proxy with a certificate before it, and set LABEL_STUDIO_URL to "
+            "its https:// address (docs/annotating.md)"
+        )
+    names, url = list(names), f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    variables = settings(places, url, sam_port)
     bin_folder = environment.ensure(places)
     _prepare(places)
-    url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
     command = [
         bin_folder / "label-studio",
         "start",
@@ -64,14 +71,14 @@ def start(
         "--port",
         str(port),
     ]
-    _start(places, "server", command, settings(places), (host, port, url))
+    _start(places, "server", command, variables, (host, port, url))
     check_version(url)
     accounts = make_accounts(places, bin_folder, names, url)
     with LabelStudio(url, accounts.readers[names[0]].token, who=names[0], accounts=places.accounts) as client:
         client.get("/api/current-user/whoami")  # the server that answers has the database that we wrote to
-    if sam_port is not None:
+    if sam:
         backend = [sys.executable, "-m", "tasks.label_studio.backend", "--port", str(sam_port)]
-        listens = ("127.0.0.1", sam_port, f"http://127.0.0.1:{sam_port}")
+        listens = (SAM_HOST, sam_port, f"http://{SAM_HOST}:{sam_port}")
         _start(places, "backend", [*backend, "--root", str(places.root)], dict(os.environ) | QUIET, listens)
     return accounts
 
@@ -187,11 +194,9 @@ def start_command(
     """Start the server, make the accounts, start the SAM backend; what runs already stays."""
     places, annotate = Places(root), load().annotate
     names = [*annotate.readers, annotate.senior]
-    accounts = start(places, names, host=host, port=port, sam_port=sam_port if sam else None)
+    accounts = start(places, names, host=host, port=port, sam_port=sam_port, sam=sam)
     if not sam:
         print("backend: left out (--no-sam): clicks give no mask, push with --no-sam")
-    if host not in LOOPBACK:
-        print(f"{host} is open to the network, without encryption: put a proxy with TLS before it")
     print(f"\nReaders open {os.environ.get('LABEL_STUDIO_URL') or accounts.url} and log in:")
     for name in names:
         print(f"  {name:12} {accounts.readers[name].email}")

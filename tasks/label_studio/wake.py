@@ -5,6 +5,8 @@ import logging
 
 import httpx
 
+from tasks import prefect_access
+
 DEPLOYMENT = "annotate-poll/annotate-poll"
 INTERVAL_SECONDS = 10.0
 TIMEOUT_SECONDS = 5.0
@@ -40,7 +42,7 @@ class Waker:
             await asyncio.sleep(self._interval_seconds)
 
     async def _run_deployment(self) -> None:
-        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, headers=prefect_access.headers()) as client:
             found = await client.get(f"{self._api_url}/deployments/name/{DEPLOYMENT}")
             deployment = found.raise_for_status().json()["id"]
             run = await client.post(f"{self._api_url}/deployments/{deployment}/create_flow_run", json={})

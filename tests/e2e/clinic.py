@@ -19,11 +19,11 @@ from models.diffusion.images import encode_png
 from models.phantom import render, sample_phantom, sample_shot
 from models.segmentation.prompts import inner_point
 from tasks import annotations, shards
+from tasks.label_studio.access import SAM_HOST
 from tasks.label_studio.pull import pull
 from tasks.label_studio.push import push
 from tasks.params import Annotate, Annotations
 from tests.e2e.label_studio_world import ROOT, LabelStudioWorld
-from tests.e2e.processes import free_port
 
 READERS = ("eye_1", "eye_2", "eye_3")
 ME = READERS[0]
@@ -34,10 +34,9 @@ SIZE_PX = 96
 class Backend:
     """The SAM backend as its own process, killed and started again at the same port."""
 
-    def __init__(self, root: Path, checkpoint: Path, log: Path):
-        self.root, self.checkpoint, self.log = root, checkpoint, log
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+    def __init__(self, root: Path, checkpoint: Path, log: Path, port: int):
+        self.root, self.checkpoint, self.log, self.port = root, checkpoint, log, port
+        self.url = f"http://{SAM_HOST}:{self.port}"
         self.start()
 
     def start(self) -> None:

@@ -34,6 +34,7 @@ class LabelStudioWorld:
     places: Places
     port: int
     accounts: Accounts
+    sam_port: int  # at which a test may start a backend: the only place that the server calls
 
     @property
     def url(self) -> str:
@@ -61,7 +62,7 @@ class LabelStudioWorld:
 
     def start(self) -> None:
         """Start it again at the same port; seconds, since its database is there."""
-        server.start(self.places, self.accounts.readers, port=self.port, sam_port=None)
+        server.start(self.places, self.accounts.readers, port=self.port, sam_port=self.sam_port, sam=False)
 
 
 @pytest.fixture(scope="session")
@@ -74,10 +75,10 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStud
         with FileLock(ROOT / ".label_studio.lock"):  # several processes run tests
             environment.ensure(Places(shared))
         (places.root / "venv").symlink_to(shared / "venv")
-    port = free_port()
+    port, sam_port = free_port(), free_port()
     try:
-        accounts = server.start(places, [*READERS, SENIOR], port=port, sam_port=None)
-        yield LabelStudioWorld(places, port, accounts)
+        accounts = server.start(places, [*READERS, SENIOR], port=port, sam_port=sam_port, sam=False)
+        yield LabelStudioWorld(places, port, accounts, sam_port)
     except ValueError:
         print(processes.last_lines(places.log("server"), 50))
         raise

@@ -36,7 +36,10 @@ class PrefectWorld:
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.environment = prefect_environment(folder / "prefect", ROOT, self.port)
         self.environment["MEMA_WORKSPACE"] = str(folder / "workspaces")
-        self.project = folder / "project"
+        self.project = folder / "a project"
+        self.environment["MEMA_REPOSITORIES"] = f"'{self.project}'"
+        login = self.environment["PREFECT_API_AUTH_STRING"]
+        self.http = httpx.Client(base_url=self.api, auth=(*login.split(":"),), timeout=60)
         self.project.mkdir()
         self._write_project()
 
@@ -67,12 +70,12 @@ class PrefectWorld:
 
     def start_run(self, deployment: str = "synthesize/phantom") -> str:
         """Start a deployment's run; return its id."""
-        found = httpx.get(f"{self.api}/deployments/name/{deployment}", timeout=60).json()
-        url = f"{self.api}/deployments/{found['id']}/create_flow_run"
-        return httpx.post(url, json={"state": {"type": "SCHEDULED"}}, timeout=60).json()["id"]
+        found = self.http.get(f"/deployments/name/{deployment}").json()
+        url = f"/deployments/{found['id']}/create_flow_run"
+        return self.http.post(url, json={"state": {"type": "SCHEDULED"}}).json()["id"]
 
     def flow_run(self, run_id: str) -> dict[str, Any]:
-        return httpx.get(f"{self.api}/flow_runs/{run_id}", timeout=30).raise_for_status().json()
+        return self.http.get(f"/flow_runs/{run_id}").raise_for_status().json()
 
     def until(self, condition: Callable[[], Any], what: str, seconds: float = 300) -> Any:
         return until(condition, what, seconds, lambda: self.log("worker"))
@@ -105,17 +108,7 @@ def prefect_world(folder: Path) -> Iterator[PrefectWorld]:
     """Start the server, deploy, and start a worker of pool gpu."""
     world = PrefectWorld(folder)
     with ExitStack() as stack:
-        server = [
-            sys.executable,
-            "-m",
-            "prefect",
-            "server",
-            "start",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(world.port),
-        ]
+        server = [sys.executable, "-m", "flows.server"]
         stack.enter_context(running(server, world.project, world.environment, folder / "server.log"))
         wait_for(f"{world.api}/health")
         world.run(sys.executable, "-m", "flows.deploy")

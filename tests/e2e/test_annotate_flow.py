@@ -18,6 +18,7 @@ import yaml
 from models.annotation.manifest import read_manifest
 from models.conditions import DISEASES
 from tasks import schemas, shards
+from tasks.label_studio.access import SAM_HOST
 from tests.e2e.label_studio_world import LabelStudioWorld, write_images
 from tests.e2e.processes import free_port, prefect_environment, running, until, wait_for
 from tests.toy_sam import save_sam
@@ -43,7 +44,7 @@ class Workplace:
             "MEMA_COMMIT": "0" * 40,
             "MEMA_CHECKOUT": str(folder),
             "LABEL_STUDIO_URL": world.url,
-            "MEMA_SAM_PORT": str(free_port()),
+            "MEMA_SAM_PORT": str(world.sam_port),
         }
         self._write_project()
 
@@ -89,7 +90,9 @@ class Workplace:
     def flow_run(self, flow: str) -> dict[str, Any]:
         """Return the newest run of a flow."""
         query = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC"}
-        runs = httpx.post(f"{self.api}/flow_runs/filter", json=query, timeout=30).raise_for_status().json()
+        user, _, password = self.environment["PREFECT_API_AUTH_STRING"].partition(":")
+        url = f"{self.api}/flow_runs/filter"
+        runs = httpx.post(url, json=query, auth=(user, password), timeout=30).raise_for_status().json()
         return next((run for run in runs if run["state_name"] != "Scheduled"), {"state_name": "none"})
 
     def submit_all(self, name: str, disease: Callable[[str], str]) -> None:
@@ -111,11 +114,11 @@ def workplace(label_studio: LabelStudioWorld, tmp_path: Path) -> Iterator[Workpl
     with ExitStack() as processes:
         place = Workplace(label_studio, tmp_path, processes)
         prefect = ("prefect", "--no-prompt")
-        place.start("server", *prefect, "server", "start", "--host", "127.0.0.1", "--port", str(place.port))
+        place.start("server", "flows.server")
         sam_port = place.environment["MEMA_SAM_PORT"]
         place.start("sam", "tasks.label_studio.backend", "--port", sam_port)
         wait_for(f"{place.api}/health")
-        wait_for(f"http://127.0.0.1:{sam_port}/health")
+        wait_for(f"http://{SAM_HOST}:{sam_port}/health")
         for pool in ("cpu", "gpu"):
             place.run(*prefect, "work-pool", "create", pool, "--type", "process")
         place.run(*prefect, "deploy", "--all")

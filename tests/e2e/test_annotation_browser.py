@@ -23,7 +23,7 @@ TWIN = ROOT / "data/phantom/twins/sam"
 def clinic(label_studio: LabelStudioWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     folder = tmp_path_factory.mktemp("clinic")
     checkpoint = TWIN
-    backend = Backend(label_studio.root, checkpoint, folder / "backend.log")
+    backend = Backend(label_studio.root, checkpoint, folder / "backend.log", label_studio.sam_port)
     try:
         yield Clinic(label_studio, backend, folder)
     finally:

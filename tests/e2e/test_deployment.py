@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -45,7 +44,7 @@ def test_a_run_makes_every_stage_shows_results_and_commits_the_lock_file(world: 
     assert f"runs/synthesize-phantom-{head}" in branches
     assert "sample.txt" in world.run("git", "show", f"runs/synthesize-phantom-{head}:dvc.lock")
     query = {"artifacts": {"key": {"any_": ["results-synthesize"]}, "flow_run_id": {"any_": [run]}}}
-    artefacts = httpx.post(f"{world.api}/artifacts/filter", json=query, timeout=60).json()
+    artefacts = world.http.post("/artifacts/filter", json=query).json()
     assert [artefact["type"] for artefact in artefacts] == ["markdown"]
     # the worker copies what the run prints, so its last lines may come after the run's end
     world.until(
@@ -63,7 +62,7 @@ def test_a_cancelled_run_ends_its_stage_within_seconds_and_can_be_taken_up(
     (world.folder / "slow-sample").write_text(f"300 {ears}")
     run = world.start_run()
     (pid,) = world.until(lambda: world.started("sample"), "sample starts")
-    httpx.post(f"{world.api}/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}}, timeout=60)
+    world.http.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}})
     start = time.monotonic()
     world.until(lambda: gone(pid), "the stage's process ends", 60)
     print(f"ended {time.monotonic() - start:.1f} s after the cancel")

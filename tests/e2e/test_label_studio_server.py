@@ -191,7 +191,7 @@ def test_images_are_served_to_readers_and_nothing_else_is(desk: Desk) -> None:
 
 
 def test_nobody_signs_up_without_an_invitation(desk: Desk) -> None:
-    with httpx.Client(base_url=desk.target.url) as browser:
+    with httpx.Client(base_url=desk.target.url, headers={"Origin": desk.target.url}) as browser:
         browser.get("/user/signup/")
         form = {
             "email": "x@mema.local",
@@ -204,7 +204,7 @@ def test_nobody_signs_up_without_an_invitation(desk: Desk) -> None:
 
 def test_a_reader_logs_in_with_the_password_of_the_file(desk: Desk) -> None:
     account = desk.accounts[ONE]
-    with httpx.Client(base_url=desk.target.url) as browser:
+    with httpx.Client(base_url=desk.target.url, headers={"Origin": desk.target.url}) as browser:
         browser.get("/user/login/")
         form = {"email": account.email, "password": account.password}
         form["csrfmiddlewaretoken"] = browser.cookies["csrftoken"]
@@ -422,7 +422,7 @@ def test_a_second_start_finds_everything_running(desk: Desk) -> None:
     desk.world.start()
     assert processes.running(desk.world.places, "server") == before
     with pytest.raises(ValueError, match=r"LABEL_STUDIO_PORT: the server runs at .*make label-studio-stop"):
-        server.start(desk.world.places, [ONE], port=desk.world.port + 1, sam_port=None)
+        server.start(desk.world.places, [ONE], port=desk.world.port + 1, sam=False)
     assert check_version(desk.target.url) == "1.23.2"
 
 

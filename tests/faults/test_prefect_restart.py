@@ -26,7 +26,7 @@ def run():
 
 run()
 """
-SERVER = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start", "--host", "127.0.0.1", "--port"]
+SERVER = [sys.executable, "-m", "flows.server"]
 pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -36,16 +36,16 @@ def test_a_run_outlives_the_server_or_is_taken_up_by_the_same_command(tmp_path: 
     folder, port = chain.project(tmp_path / "project", seconds=4), free_port()
     address = f"http://127.0.0.1:{port}/api"
     environment = prefect_environment(tmp_path / "prefect", ROOT, port)
-    server, log = [*SERVER, str(port)], tmp_path / "server.log"
+    log = tmp_path / "server.log"
     flow = [sys.executable, "-c", FLOW]
     with ExitStack() as stack:
-        first = stack.enter_context(running(server, folder, environment, log))
+        first = stack.enter_context(running(SERVER, folder, environment, log))
         wait_for(f"{address}/health")
         run = stack.enter_context(running(flow, folder, environment, tmp_path / "flow.log"))
         until_second_stage(folder, run)
         first.send_signal(signal.SIGKILL)
         first.wait()
-        stack.enter_context(running(server, folder, environment, log))
+        stack.enter_context(running(SERVER, folder, environment, log))
         wait_for(f"{address}/health")
         code = run.wait(200)
         ran = chain.runs(folder)

@@ -1,6 +1,7 @@
 """Two remotes: what goes where, what never leaves, and pushes that fail closed."""
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 
 from models.diffusion.images import decode, encode_png
 from models.report.pictures import data_uri
-from tasks import dvc, remotes
+from tasks import dvc, remote_places, remotes
 from tests.remotes_world import ROOT, Secrets, graph, html_of, outs, pictures_in, words_in, write_world
 
 COPY = """
@@ -188,8 +189,8 @@ def toy(tmp_path: Path) -> Path:
     """A project of one restricted and one public output, with nothing set up."""
     folder = init(tmp_path / "toy")
     stage = {
-        "cmd": "mkdir -p data && echo r > data/r && echo p > data/p",
-        "outs": [{"data/r": {"remote": "restricted"}}, {"data/p": {"remote": "public"}}],
+        "cmd": "mkdir -p data && echo r > data/r && echo p > data/mema",
+        "outs": [{"data/r": {"remote": "restricted"}}, {"data/mema": {"remote": "public"}}],
     }
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"make": stage}}))
     run_dvc(folder, "repro")
@@ -221,14 +222,100 @@ def test_dvc_itself_cannot_push_before_the_remotes_are_set_up(toy: Path) -> None
     assert b"r\n" not in objects(toy.parent / "public").values()
 
 
-@pytest.mark.parametrize("public", ["place", "place/inside", "link"])
+@pytest.mark.parametrize(
+    "public",
+    [
+        "{}/place", "{}/place/", "{}/place/inside", "{}/link", "{}/link/inside", "{}", "{}/x/../place", "{}//place",
+        "file://{}/place", "file://localhost{}/place/inside/", "local://{}/link", "../place", "remote://restricted",
+        "remote://restricted/inside", "ssh://me@localhost:2222{}/place", "sftp://127.0.0.1{}/link/inside",
+    ],
+)  # fmt: skip
 def test_one_remote_within_the_other_is_refused(toy: Path, public: str) -> None:
     (toy.parent / "place").mkdir()
     (toy.parent / "link").symlink_to(toy.parent / "place")
-    set_up(toy, restricted=toy.parent / "place", public=toy.parent / public)
+    set_up(toy, restricted=toy.parent / "place", public=Path("x"))
+    local = toy / ".dvc/config.local"  # as somebody writes it, which DVC's own command would tidy up
+    written = public.format(toy.parent) if "://" in public or public[0] == "{" else f"../{public}"
+    local.write_text(re.sub(r"(\['remote \"public\"'\]\s+url = ).*", rf"\g<1>{written}", local.read_text()))
     with pytest.raises(RuntimeError, match="one lies in the other's place"):
         remotes.push(folder=toy)
     assert not list((toy.parent / "place").iterdir())
+
+
+ALIKE = [
+    ("s3://Mema/data", "s3://mema/data/"),
+    ("s3://mema/data", "s3://mema/data/public"),
+    ("ssh://me@Host.example.org:22/mnt/x", "sftp://host.example.org./mnt/x/y"),
+    ("https://store.example.org:443/x", "http://me:word@STORE.example.org/x/"),
+    ("webdavs://store.example.org/x", "https://store.example.org/x/./y"),
+    ("gs://mema", "gs://mema/x/../y"),
+    ("azure://data", "azure://data/"),
+]
+APART = [
+    ("s3://mema/data", "s3://mema/data2"), ("s3://mema/data", "gs://mema/data"), ("/mnt/a", "/mnt/ab"),
+    ("ssh://one.invalid/mnt", "ssh://two.invalid/mnt"), ("https://x.invalid:8443/a", "https://x.invalid/a"),
+    ("/mnt/a", "s3://mnt/a"), ("ssh://far.invalid/mnt/a", "/mnt/a"), ("file:///mnt/a", "/mnt/b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"), [(*p, True) for p in ALIKE] + [(*p, False) for p in APART]
+)
+def test_places_are_compared_whatever_their_spelling(one: str, other: str, alike: bool) -> None:
+    assert remote_places.share(one, other) is remote_places.share(other, one) is alike
+
+
+def test_a_file_that_was_added_by_hand_may_not_leave(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(toy, **{name: toy.parent / name for name in remotes.NAMES})
+    monkeypatch.chdir(toy)
+    (toy / "dvc.yaml").unlink()  # else DVC knows another maker of the same output
+    (toy / "dvc.lock").unlink()
+    (toy / "data/mema").write_text("whatever")
+    dvc.add(Path("data/mema"), "public")
+    with pytest.raises(
+        RuntimeError, match=r"data/mema is made by no stage of dvc\.yaml and names remote 'public'"
+    ):
+        remotes.push()
+    assert not (toy.parent / "public").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["data/mema2", "data/mema/more", "data/profile", "else/data/mema", "data/Mema"]
+)
+def test_whatever_is_not_listed_stays(toy: Path, name: str) -> None:
+    set_up(toy, **{name: toy.parent / name for name in remotes.NAMES})
+    stage = {
+        "cmd": f"mkdir -p {Path(name).parent} && echo q > {name}",
+        "outs": [{name: {"remote": "public"}}],
+    }
+    (toy / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"make": stage}}))
+    (toy / "data/mema").unlink()
+    run_dvc(toy, "repro")
+    with pytest.raises(
+        RuntimeError, match=f"nothing was pushed: {name} is none of the outputs that may leave"
+    ):
+        remotes.push(folder=toy)
+    assert not (toy.parent / "public").exists()
+
+
+def test_an_import_and_a_link_may_not_leave(toy: Path) -> None:
+    set_up(toy, **{name: toy.parent / name for name in remotes.NAMES})
+    (toy.parent / "photo").write_text("of a patient")
+    run_dvc(toy, "import-url", str(toy.parent / "photo"), "data/photo")
+    pointer = toy / "data/photo.dvc"
+    with pytest.raises(RuntimeError, match="data/photo names remote None"):
+        remotes.push(folder=toy)
+    content = yaml.safe_load(pointer.read_text())
+    content["outs"][0]["remote"] = "public"
+    pointer.write_text(yaml.safe_dump(content))
+    with pytest.raises(RuntimeError, match="data/photo is none of the outputs that may leave"):
+        remotes.push(folder=toy)
+    pointer.unlink()
+    (toy / "data/mema").unlink()
+    (toy / "data/mema").symlink_to(toy.parent / "photo")
+    with pytest.raises(RuntimeError, match="data/mema is a link to another folder"):
+        remotes.push(folder=toy)
+    assert not (toy.parent / "public").exists()
 
 
 @pytest.mark.parametrize("remote", [None, "elsewhere"])
@@ -250,7 +337,10 @@ def test_a_folder_of_patients_that_somebody_added_as_public_stops_the_push(
     (toy / "data/hospital/raw/records.csv").write_text("patient_id\n")
     monkeypatch.chdir(toy)
     dvc.add(Path("data/hospital/raw"), "public")
-    with pytest.raises(RuntimeError, match="data/hospital/raw is of patients and names remote 'public'"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"data/hospital/raw is none of the outputs that may leave .* and names remote 'public'",
+    ):
         remotes.push()
     assert not (toy.parent / "public").exists()
     dvc.add(Path("data/hospital/raw"), "restricted")
@@ -280,7 +370,7 @@ def test_the_command_pushes_and_knows_no_run_cache(toy: Path) -> None:
     assert not (toy.parent / "public").exists()
     command(toy, *mema, "push")
     assert set(objects(toy.parent / "public").values()) == {b"p\n"}
-    for name in "rp":
+    for name in ("r", "mema"):
         (toy / "data" / name).unlink()
     command(toy, "rm", "-rf", ".dvc/cache")
     command(toy, *mema, "pull", "make")

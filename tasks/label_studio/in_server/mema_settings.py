@@ -1,4 +1,4 @@
-"""Label Studio's settings with projects that belong to one organisation; the server starts with these."""
+"""Label Studio's settings with projects that belong to one organisation, and a gate; the server starts with these."""
 
 import os
 
@@ -10,3 +10,5 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "mema_settings"
 PROJECT_MIXIN = "mema_blinding.BlindedProject"
 # Its base.html adds mema_screen.js to every page.
 TEMPLATES[0]["DIRS"].insert(0, os.path.join(os.path.dirname(__file__), "templates"))  # noqa: F405  # pyright: ignore
+MEMA_ORIGINS = tuple(os.environ["MEMA_ORIGINS"].split(","))
+MIDDLEWARE[MIDDLEWARE.index("core.middleware.DisableCSRF")] = "mema_gate.Gate"  # noqa: F405  # pyright: ignore

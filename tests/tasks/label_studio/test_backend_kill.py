@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from models.segmentation.masks import mask_sha256
+from tasks.label_studio.access import SAM_HOST
 from tests.click_world import IDS, Site, body, build_site, logged, masks, region
 from tests.e2e.processes import free_port
 from tests.toy_sam import save_sam
@@ -43,7 +44,7 @@ def _wait(port: int, process: subprocess.Popen) -> None:
     for _ in range(600):
         assert process.poll() is None
         try:
-            httpx.get(f"http://127.0.0.1:{port}/health", timeout=1).raise_for_status()
+            httpx.get(f"http://{SAM_HOST}:{port}/health", timeout=1).raise_for_status()
         except httpx.HTTPError:
             time.sleep(0.1)
         else:
@@ -55,7 +56,7 @@ def _wait(port: int, process: subprocess.Popen) -> None:
 def test_killed_between_two_clicks(tmp_path: Path) -> None:
     """A kill leaves the log whole, even with a line cut in it, and the reader goes on."""
     site, port = build_site(tmp_path, save_sam(tmp_path / "sam")), free_port()
-    url = f"http://127.0.0.1:{port}/predict"
+    url = f"http://{SAM_HOST}:{port}/predict"
     with served(site, port) as process:
         first = masks(httpx.post(url, json=body(region(60, 70), image=1), timeout=60).json())[0]
         os.kill(process.pid, signal.SIGKILL)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.label_studio.access import Target, target_here
+from tasks.label_studio.access import SAM_HOST, Target, target_here
 from tasks.label_studio.places import Account, Accounts, Places, read_accounts, write_accounts
 
 ONE = Account("reader_1@mema.local", "secret", "token", 1, 2)
@@ -52,6 +52,6 @@ def test_the_address_is_the_environment_s_or_the_started_server_s(
     write_accounts(places, Accounts("http://127.0.0.1:8123", {}))
     monkeypatch.delenv("LABEL_STUDIO_URL", raising=False)
     monkeypatch.setenv("MEMA_SAM_PORT", "9191")
-    assert target_here(places.root) == Target(places, "http://127.0.0.1:8123", "http://127.0.0.1:9191")
+    assert target_here(places.root) == Target(places, "http://127.0.0.1:8123", f"http://{SAM_HOST}:9191")
     monkeypatch.setenv("LABEL_STUDIO_URL", "https://annotate.example/")
     assert target_here(places.root, sam=False) == Target(places, "https://annotate.example", "")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.label_studio import environment, server
+from tasks.label_studio.access import SAM_HOST
 from tasks.label_studio.places import Places
 from tasks.label_studio.server_settings import banned_subnets, settings
 
@@ -17,15 +18,40 @@ def banned(address: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.0", "127.0.0.2", "127.1.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1", "::1"]
+    "address",
+    ["127.0.0.1", "127.83.65.76", "127.83.65.78", "10.0.0.1", "169.254.169.254", "8.8.8.8", "::1", "2600::1"],
 )
-def test_reserved_addresses_stay_closed(address: str) -> None:
+def test_the_server_calls_no_address_but_the_backend_s(address: str) -> None:
     assert banned(address)
+    assert not banned(SAM_HOST)
 
 
-def test_the_backend_s_address_is_open() -> None:
-    assert not banned("127.0.0.1")
-    assert not banned("8.8.8.8")
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_server_that_others_would_reach_without_tls_does_not_start(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ValueError, match=f"LABEL_STUDIO_HOST: {host}; allowed is a loopback address"):
+        server.start(Places(tmp_path / "root"), ["reader_1"], host=host)
+    assert not (tmp_path / "root").exists()
+
+
+def test_hosts_and_origins_are_those_of_the_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", "*")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.delenv("LABEL_STUDIO_URL", raising=False)
+    here = settings(Places(tmp_path), "http://127.0.0.1:8123")
+    assert here["LABEL_STUDIO_ALLOWED_HOSTS"] == "127.0.0.1,localhost"
+    assert here["MEMA_ORIGINS"] == "http://127.0.0.1:8123,http://localhost:8123"
+    assert here["LABEL_STUDIO_SESSION_COOKIE_SECURE"] == "0"
+    assert "HTTPS_PROXY" not in here, "a proxy would call what the server may not"
+    monkeypatch.setenv("LABEL_STUDIO_URL", "https://annotate.example:8443/eyes/")
+    there = settings(Places(tmp_path), "http://127.0.0.1:8123")
+    assert there["LABEL_STUDIO_ALLOWED_HOSTS"] == "127.0.0.1,annotate.example,localhost"
+    assert "https://annotate.example:8443" in there["LABEL_STUDIO_CSRF_TRUSTED_ORIGINS"].split(",")
+    assert there["LABEL_STUDIO_SESSION_COOKIE_SECURE"] == there["LABEL_STUDIO_CSRF_COOKIE_SECURE"] == "1"
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://annotate.example")
+    with pytest.raises(ValueError, match=r"LABEL_STUDIO_URL: annotate.example without TLS"):
+        settings(Places(tmp_path))
 
 
 def test_the_database_of_the_environment_passes_through(
@@ -71,7 +97,7 @@ def test_a_port_in_use_is_named_before_anything_starts(installed: Places) -> Non
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(ValueError, match=rf"LABEL_STUDIO_PORT: 127.0.0.1:{port} cannot be used"):
-            server.start(installed, ["reader_1"], port=port, sam_port=None)
+            server.start(installed, ["reader_1"], port=port, sam=False)
     assert not installed.pid("server").exists()
 
 
@@ -80,7 +106,7 @@ def test_a_server_that_ends_while_starting_shows_its_log(installed: Places) -> N
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with pytest.raises(ValueError, match=r"server: ended while starting; .*server.log says:\nno such table"):
-        server.start(installed, ["reader_1"], port=port, sam_port=None)
+        server.start(installed, ["reader_1"], port=port, sam=False)
 
 
 def test_an_environment_with_the_present_pins_is_not_made_again(

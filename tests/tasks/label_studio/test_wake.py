@@ -1,6 +1,7 @@
 """Submits wake the flow that pulls, at most once an interval, and a Prefect that is away breaks nothing."""
 
 import asyncio
+import base64
 import threading
 import time
 from collections.abc import Iterator
@@ -17,17 +18,25 @@ from tasks.label_studio.wake import Waker
 from tests.click_world import build_site
 from tests.toy_sam import save_sam
 
+LOGIN = "mema:a login of this test"
+
+
+@pytest.fixture(autouse=True)
+def login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", LOGIN)
+
 
 @contextmanager
 def prefect(status: int = 201) -> Iterator[tuple[str, list[tuple[float, str]]]]:
-    """Serve the two routes of Prefect's API that the waker asks, and note when it did."""
+    """Serve the two routes of Prefect's API that the waker asks, to who has the login, and note when it did."""
     calls: list[tuple[float, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             calls.append((time.monotonic(), f"{self.command} {self.path}"))
             self.rfile.read(int(self.headers.get("content-length") or 0))
-            self.send_response(200 if self.command == "GET" else status)
+            known = self.headers.get("authorization") == f"Basic {base64.b64encode(LOGIN.encode()).decode()}"
+            self.send_response(401 if not known else 200 if self.command == "GET" else status)
             self.end_headers()
             self.wfile.write(b'{"id": "d1"}')
 
