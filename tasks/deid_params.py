@@ -64,3 +64,5 @@ class DeidFiles(Section):
     argon2_memory_kib: Annotated[int, Field(ge=128, le=1 << 20)]
     argon2_lanes: Annotated[int, Field(ge=1, le=16)]
     audit_log: str
+    audit_second: str = ""  # a second place for each line: a file, or syslog:/dev/log
+    reports: str = ""  # folder of the hospital for quarantine and report; empty: beside the input
