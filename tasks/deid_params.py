@@ -22,6 +22,7 @@ class DeidNetworks(Section):
 class TrainDeid(Section):
     """MedSem-DeID's training; `use_f_med` and `lambda_med` 0 give the models of Table 9."""
 
+    domain: Literal["drawn", "photograph"]  # what MeMa's pictures are, which the generator decides
     loss_recogniser: str
     image_size_px: Annotated[int, Field(ge=64, multiple_of=32)]
     use_f_med: bool
@@ -48,7 +49,7 @@ class TrainDeid(Section):
 
     def training(self) -> dict[str, Any]:
         """Return what models.deid.training.DeidSettings takes."""
-        return self.model_dump(exclude={"loss_recogniser", "image_size_px", "use_f_med", "networks"})
+        return self.model_dump(exclude={"domain", "loss_recogniser", "image_size_px", "use_f_med", "networks"})
 
 
 class DeidFiles(Section):
@@ -57,6 +58,10 @@ class DeidFiles(Section):
     model: str
     detector: Literal["dlib", "ultraface", "insightface"]
     detector_path: str = ""
+    smallest_face_px: Annotated[int, Field(ge=20)] = 40  # what is searched for, where the photo's size allows it
+    doubtful_faces: Literal["hide", "refuse"] = "hide"  # whose eyes can't be placed with certainty
+    judge: str = ""  # a recogniser that the method doesn't use; empty: dlib's, which is packaged
+    judge_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.935
     min_size_px: Count
     max_megapixels: Annotated[float, Field(gt=0, le=178)]  # Pillow refuses more
     max_aspect: Annotated[float, Field(ge=1)]
@@ -64,3 +69,5 @@ class DeidFiles(Section):
     argon2_memory_kib: Annotated[int, Field(ge=128, le=1 << 20)]
     argon2_lanes: Annotated[int, Field(ge=1, le=16)]
     audit_log: str
+    audit_second: str = ""  # a second place for each line: a file, or syslog:/dev/log
+    reports: str = ""  # folder of the hospital for quarantine and report; empty: beside the input

@@ -1,5 +1,6 @@
 """Stage train_deid: MedSem-DeID on MeMa's training split, with losses and sheets of images while it runs."""
 
+import hashlib
 import math
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from diffusers import AutoencoderKL
 from torch import nn
 
 from models.conditions import DISEASES
+from models.deid.card import TrainedOn, digest_of
 from models.deid.deidentifier import Deidentifier, save_deidentifier
 from models.deid.face_embedder import load_face_embedder
 from models.deid.features import OriginalFeatures, cache_features
@@ -141,7 +143,7 @@ def run(mema: Path, medical: Path, out: Path, metrics: Path, generator: Generato
     }
     together.wait()  # nobody needs the scratch any more
     if together.is_main:
-        publish(model, judges, medical, scratch, out)
+        publish(model, judges, medical, scratch, out, describe(mema, section))
         durable.write_json(metrics, summary)
         shards.clear_scratch(STAGE)
     return summary["images_seen"]
@@ -166,11 +168,21 @@ def fit(
     return losses
 
 
-def publish(model: MedSemDeID, judges: Judges, medical: Path, scratch: Path, out: Path) -> None:
+def describe(mema: Path, section: TrainDeid) -> TrainedOn:
+    """Return what the model's config.json says of its data: all of MeMa's splits."""
+    tables = [shards.read_table(folder, columns=["image_id"]) for folder in sorted(mema.iterdir()) if folder.is_dir()]
+    ids = [name for table in tables for name in table["image_id"].to_pylist()]
+    recogniser = hashlib.sha256(Path(section.loss_recogniser).read_bytes()).hexdigest()
+    return TrainedOn(section.domain, digest_of(ids), recogniser, ids)
+
+
+def publish(
+    model: MedSemDeID, judges: Judges, medical: Path, scratch: Path, out: Path, trained_on: TrainedOn
+) -> None:
     """Put weights, sheets and curves at `out` in one rename; those of scratch stay for a run that is killed."""
     incoming = out.with_name(f".{out.name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)
-    save_deidentifier(model, judges.vae, medical, incoming)
+    save_deidentifier(model, judges.vae, medical, incoming, trained_on)
     for name in ("grids", "live"):
         if (scratch / name).is_dir():
             shutil.copytree(scratch / name, incoming / name)

@@ -10,11 +10,13 @@ from diffusers import AutoencoderKL
 from torch import nn
 from torch.nn import functional as F
 
+from models.deid.card import TrainedOn, digest_of
 from models.deid.deidentifier import save_deidentifier
 from models.deid.medical_encoder import MedicalEncoder, MedicalFaces
 from models.deid.networks import DeidConfig, MedSemDeID
 
 SIZE_PX = 96
+PHOTOGRAPHS = TrainedOn("photograph", digest_of([]), digest_of(["nobody"]))
 
 
 def toy_vae() -> AutoencoderKL:
@@ -53,9 +55,9 @@ def toy_model(med_channels: int = 0) -> MedSemDeID:
     return model
 
 
-def toy_deidentifier(folder: Path) -> Path:
+def toy_deidentifier(folder: Path, trained_on: TrainedOn = PHOTOGRAPHS) -> Path:
     """Write a small untrained de-identifier without f_med, for faces of 96 px; return its folder."""
-    save_deidentifier(toy_model(), toy_vae(), None, folder)
+    save_deidentifier(toy_model(), toy_vae(), None, folder, trained_on)
     return folder
 
 

@@ -2,14 +2,18 @@
 
 A line that was changed, removed from the middle or moved breaks the chain. Lines cut off at the end are
 missed by the head file beside the log. Whoever may write both files can compute a whole new chain: against
-that, note the head that `verify` prints where he cannot write, and give it to `verify` the next time.
+that, note the head that `verify` prints where he cannot write and give it to `verify` the next time, or have
+each line written to a second place (models/deid/audit_sink.py).
+
+The hash of a log's first line is its identity: side-cars hold it, and it survives `rotate`, which puts the
+file aside as LOG.000001, LOG.000002 ...; the chain goes on in a new file, whose first line names the identity.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import pwd
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,50 +22,92 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-GENESIS = "0" * 64
-MAX_WHY, TAIL_BYTES = 1000, 1 << 16  # several lines of the longest kind
-FIELDS = ("seq", "when", "who", "action", "file_sha256", "why", "previous", "hash")
+from models.deid.audit_chain import GENESIS, AuditError, Head, check_line, make_line, parse_head
+from models.deid.audit_sink import TAIL_BYTES, Sink
 
-
-class AuditError(ValueError):
-    """A log that is not as it was written."""
+MAX_WHY = 1000
+BEGIN, CONTINUE, ROTATE, RECOVER = "begin", "continue", "rotate", "recover"
 
 
 @dataclass(frozen=True)
-class Head:
-    """The last line's number and hash."""
+class Log:
+    """A log's file, and the second place for its lines."""
 
-    seq: int = 0
-    hash: str = GENESIS
+    path: Path
+    sink: Sink = Sink()
 
-    def __str__(self) -> str:
-        return f"{self.seq}:{self.hash}"
+    def append(self, action: str, file_sha256: str, why: str) -> Head:
+        """Add a line and its head durably; safe among processes. Raises AuditError on a log that was changed."""
+        if len(why) > MAX_WHY:
+            raise ValueError(f"why: {len(why)} characters, at most {MAX_WHY}; name the request by its number")
+        with _locked(self.path) as handle:
+            return self._write(handle, self._ready(handle), (action, file_sha256, why))
+
+    def identity(self) -> str:
+        """Return the hash of the log's first line, which is written here if the log is new."""
+        with _locked(self.path) as handle:
+            last = self._ready(handle)
+            if not last.seq:
+                return self._write(handle, last, (BEGIN, GENESIS, "")).hash
+            return _identity(self.path, handle)
+
+    def rotate(self, why: str = "") -> Path:
+        """Put the file aside under the next number; the chain goes on. Return where it is."""
+        with _locked(self.path, create=False) as handle:
+            last = self._ready(handle)
+            if not last.seq:
+                raise AuditError(f"{self.path}: has no line yet; nothing to put aside")
+            aside = self.path.with_name(f"{self.path.name}.{len(rotated(self.path)) + 1:06d}")
+            if os.path.lexists(aside):
+                raise AuditError(f"{aside}: is there, although a lower number is missing; bring that back")
+            self._write(handle, last, (ROTATE, _identity(self.path, handle), why))
+            self.path.rename(aside)
+        self.identity()  # begins the new file
+        return aside
+
+    def _ready(self, handle: BinaryIO) -> Head:
+        """Return the head of the last line, after mending what a kill left; a new file of a chain is begun."""
+        last = _last_head(handle, self.path)
+        _write_head(self.path, last)  # a kill between a line and its head leaves the head one behind
+        torn = _cut_torn_line(handle)
+        aside = rotated(self.path)
+        self.sink.catch_up(_last_line(handle) or (_last_line_of(aside[-1]) if aside else b""))
+        if torn:
+            last = self._write(
+                handle, last, (RECOVER, GENESIS, f"{torn} bytes of a line that was never finished")
+            )
+        elif aside and not handle.seek(0, os.SEEK_END):
+            with aside[0].open("rb") as first:
+                last = self._write(handle, last, (CONTINUE, _identity(aside[0], first), ""))
+        return last
+
+    def _write(self, handle: BinaryIO, last: Head, said: tuple[str, str, str]) -> Head:
+        entry = dict(zip(("action", "file_sha256", "why"), said, strict=True))
+        entry |= {"when": datetime.now(UTC).isoformat(timespec="milliseconds"), "who": who()}
+        line, head = make_line(last, entry)
+        handle.write(line)
+        handle.flush()
+        os.fsync(handle.fileno())
+        _write_head(self.path, head)
+        self.sink.write(line)
+        return head
 
 
-def append(log: Path, action: str, file_sha256: str, why: str) -> Head:
-    """Add a line and its head durably; safe among processes. Raises AuditError on a log that was changed."""
-    if len(why) > MAX_WHY:
-        raise ValueError(f"why: {len(why)} characters, at most {MAX_WHY}; name the request by its number")
-    with _locked(log) as handle:
-        last = _last_head(handle, log)
-        _write_head(log, last)  # a kill between a line and its head leaves the head one behind
-        if torn := _cut_torn_line(handle):
-            why_cut = f"{torn} bytes of a line that was never finished"
-            last = _write(handle, log, last, ("recover", GENESIS, why_cut))
-        return _write(handle, log, last, (action, file_sha256, why))
-
-
-def verify(log: Path, expected: Head | None = None) -> Head:
+def verify(log: Path, expected: Head | None = None, second: Path | None = None) -> Head:
     """Return the head of a log whose chain holds; raises AuditError that names the first bad line.
 
-    `expected` is a head noted earlier: it must stand in the chain.
+    `expected` is a head noted earlier: it must stand in the chain. `second` is the second file: its lines
+    must stand there too, up to the last.
     """
-    with _locked(log, create=False) as handle:
-        head, seen = Head(), {0: GENESIS}
-        for number, line in enumerate(handle.read().split(b"\n")[:-1], start=1):
-            head = _check_line(line, head, f"{log}, line {number}")
-            seen[head.seq] = head.hash
+    head, seen = Head(), {0: GENESIS}
+    with _locked(log, create=bool(rotated(log))) as handle:
+        for path, data in [*((path, path.read_bytes()) for path in rotated(log)), (log, handle.read())]:
+            for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+                head = check_line(line, head, f"{path}, line {number}")
+                seen[head.seq] = head.hash
         _compare_with_head_file(log, head, seen)
+        if second:
+            _compare_with_second(second, head, seen)
     if expected and seen.get(expected.seq) != expected.hash:
         raise AuditError(
             f"{log}: line {expected.seq} is not the one that was noted; lines were rewritten or cut"
@@ -69,12 +115,12 @@ def verify(log: Path, expected: Head | None = None) -> Head:
     return head
 
 
-def parse_head(text: str) -> Head:
-    """Return a head from 'NUMBER:HASH', as verify prints it."""
-    number, _, digest = text.partition(":")
-    if not number.isdigit() or len(digest) != 64:
-        raise ValueError(f"head: {text!r} is not NUMBER:HASH, as `mema audit verify` prints it")
-    return Head(int(number), digest.lower())
+def rotated(log: Path) -> list[Path]:
+    """Return the files that were put aside, the oldest first."""
+    pattern = re.compile(re.escape(log.name) + r"\.[0-9]{6}")
+    if not log.parent.is_dir():
+        return []
+    return sorted(path for path in log.parent.iterdir() if pattern.fullmatch(path.name))
 
 
 def head_path(log: Path) -> Path:
@@ -82,25 +128,68 @@ def head_path(log: Path) -> Path:
     return log.with_name(log.name + ".head")
 
 
+def who() -> str:
+    """Return account@machine; the account is the process's, not what the environment claims."""
+    try:
+        account = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        account = f"uid {os.getuid()}"
+    return f"{account}@{socket.gethostname()}"
+
+
 @contextmanager
 def _locked(log: Path, create: bool = True) -> Iterator[BinaryIO]:
-    if create:
-        log.parent.mkdir(parents=True, exist_ok=True)
-    elif not log.exists():
-        raise AuditError(f"{log}: there is no such log" + ("" if head_path(log).exists() else " and no head"))
-    descriptor = os.open(log, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0), 0o600)
-    with os.fdopen(descriptor, "r+b") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield handle
+    """Open and lock the log, anew if it was put aside meanwhile; what the system refuses is an AuditError."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if create else 0)
+    try:
+        while True:
+            if create:
+                log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with os.fdopen(os.open(log, flags, 0o600), "r+b") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if log.exists() and os.path.samestat(log.lstat(), os.fstat(handle.fileno())):
+                    yield handle
+                    return
+    except FileNotFoundError:
+        lost = "" if head_path(log).exists() else " and no head"
+        raise AuditError(f"{log}: there is no such log{lost}; take it from a backup") from None
+    except OSError as error:
+        raise AuditError(f"{log}: {error.strerror}; without the audit log nothing is done") from None
+
+
+def _identity(log: Path, handle: BinaryIO) -> str:
+    handle.seek(0)
+    first = handle.readline(TAIL_BYTES).removesuffix(b"\n")
+    digest = check_line(first, None, f"{log}, line 1").hash
+    entry = json.loads(first)
+    return entry["file_sha256"] if entry["action"] == CONTINUE else digest
 
 
 def _last_head(handle: BinaryIO, log: Path) -> Head:
     """Return the head of the last whole line, after comparing it with the head file."""
-    handle.seek(max(0, handle.seek(0, os.SEEK_END) - TAIL_BYTES))
-    lines = handle.read().split(b"\n")[:-1][-2:]
-    heads = [Head()] + [_check_line(line, None, f"{log}, last lines") for line in lines]
+    heads = _tail_heads(handle, log)
+    if len(heads) < 2 and (aside := rotated(log)):
+        with aside[-1].open("rb") as before:
+            heads = _tail_heads(before, aside[-1]) + heads
+    heads = [Head(), *heads]
     _compare_with_head_file(log, heads[-1], {head.seq: head.hash for head in heads})
     return heads[-1]
+
+
+def _tail_heads(handle: BinaryIO, log: Path) -> list[Head]:
+    handle.seek(max(0, handle.seek(0, os.SEEK_END) - TAIL_BYTES))
+    lines = handle.read().split(b"\n")[:-1][-2:]
+    return [check_line(line, None, f"{log}, last lines") for line in lines]
+
+
+def _last_line(handle: BinaryIO) -> bytes:
+    handle.seek(max(0, handle.seek(0, os.SEEK_END) - TAIL_BYTES))
+    return b"".join(handle.read().splitlines(keepends=True)[-1:])
+
+
+def _last_line_of(path: Path) -> bytes:
+    with path.open("rb") as handle:
+        return _last_line(handle)
 
 
 def _compare_with_head_file(log: Path, head: Head, seen: dict[int, str]) -> None:
@@ -117,40 +206,17 @@ def _compare_with_head_file(log: Path, head: Head, seen: dict[int, str]) -> None
         raise AuditError(f"{log}: does not go on from its head {stored.seq}; lines were added or rewritten")
 
 
-def _check_line(line: bytes, before: Head | None, where: str) -> Head:
-    try:
-        entry = json.loads(line)
-        digest = entry.pop("hash")
-        whole = set(entry) == set(FIELDS[:-1]) and _hash(entry) == digest and line == _encode(entry, digest)
-    except (ValueError, KeyError, AttributeError, TypeError):
-        whole, entry, digest = False, {}, ""
-    if not whole:
-        raise AuditError(f"{where}: was changed; its hash does not fit")
-    if before and (entry["seq"], entry["previous"]) != (before.seq + 1, before.hash):
-        raise AuditError(f"{where}: does not follow line {before.seq}; lines were removed, added or moved")
-    return Head(entry["seq"], digest)
-
-
-def _write(handle: BinaryIO, log: Path, last: Head, said: tuple[str, str, str]) -> Head:
-    entry = dict(zip(("action", "file_sha256", "why"), said, strict=True))
-    when = datetime.now(UTC).isoformat(timespec="milliseconds")
-    entry |= {"seq": last.seq + 1, "when": when, "who": who(), "previous": last.hash}
-    digest = _hash(entry)
-    handle.write(_encode(entry, digest) + b"\n")
-    handle.flush()
-    os.fsync(handle.fileno())
-    head = Head(last.seq + 1, digest)
-    _write_head(log, head)
-    return head
-
-
-def who() -> str:
-    """Return account@machine; the account is the process's, not what the environment claims."""
-    try:
-        account = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        account = f"uid {os.getuid()}"
-    return f"{account}@{socket.gethostname()}"
+def _compare_with_second(second: Path, head: Head, seen: dict[int, str]) -> None:
+    """Compare with the second file, which may have begun later; one line less is a kill between the two."""
+    if not second.is_file():
+        raise AuditError(f"{second}: the second log is missing")
+    last = None
+    for number, line in enumerate(second.read_bytes().split(b"\n")[:-1], start=1):
+        last = check_line(line, last, f"{second}, line {number}")
+        if seen.get(last.seq) != last.hash:
+            raise AuditError(f"{second}, line {number}: isn't in the log; the log was rewritten or cut")
+    if last is None or last.seq < head.seq - 1:
+        raise AuditError(f"{second}: ends before the log, which has {head.seq} lines; lines were cut off")
 
 
 def _cut_torn_line(handle: BinaryIO) -> int:
@@ -166,20 +232,10 @@ def _cut_torn_line(handle: BinaryIO) -> int:
 def _write_head(log: Path, head: Head) -> None:
     path = head_path(log)
     temporary = path.with_name(f".{path.name}.tmp")  # one writer at a time: the log is locked
-    with temporary.open("w") as handle:
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
         handle.write(f"{head}\n")
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(path)
-
-
-def _canonical(entry: dict) -> bytes:
-    return json.dumps(entry, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _encode(entry: dict, digest: str) -> bytes:
-    return _canonical({**entry, "hash": digest})
-
-
-def _hash(entry: dict) -> str:
-    return hashlib.sha256(_canonical(entry)).hexdigest()

@@ -28,9 +28,13 @@ class Contents:
     band_corner: tuple[int, int] = (0, 0)  # its first row and column
     original: bytes | None = None  # the photo's file
     original_suffix: str = ""
+    source_name: str = ""  # of the photo's file; empty where an earlier version sealed, like the next two
+    audit_log: str = ""  # identity of the log that a restoration must be written to
+    audit_place: str = ""  # where that log was
 
 
 TEXTS = ("picture_sha256", "pixels_sha256", "source_sha256", "model_sha256", "original_suffix")
+TEXTS += ("source_name", "audit_log", "audit_place")
 PAIRS = ("picture_shape", "band_corner")
 BYTES = ("band", "original")
 

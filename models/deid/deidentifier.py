@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.augmentation import to_signal
+from models.deid.card import FORMAT, TrainedOn, write_known
 from models.deid.medical_encoder import MedicalEncoder, load_medical_encoder
 from models.deid.networks import DeidConfig, MedSemDeID, decode, encode
 
 BATCH = 16
-FORMAT = 1
 
 
 class Deidentifier:
@@ -99,12 +99,16 @@ def _batches(num: int) -> Iterator[slice]:
     return (slice(start, start + BATCH) for start in range(0, num, BATCH))
 
 
-def save_deidentifier(model: MedSemDeID, vae: AutoencoderKL, medical: Path | None, folder: Path) -> None:
+def save_deidentifier(
+    model: MedSemDeID, vae: AutoencoderKL, medical: Path | None, folder: Path, trained_on: TrainedOn
+) -> None:
     """Write a folder that `load_deidentifier` reads without anything beside it.
 
-    `medical` is the folder of the medical encoder, copied where the model uses f_med.
+    `medical` is the folder of the medical encoder, copied where the model uses f_med. What it was `trained_on`
+    is sealed with the rest: config.json's digest is the model's.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    write_known(folder, trained_on)
     weights = folder / "model.safetensors"
     save_file(
         {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, weights
@@ -118,6 +122,7 @@ def save_deidentifier(model: MedSemDeID, vae: AutoencoderKL, medical: Path | Non
     files += sorted(folder.glob("*/config.json"))
     config = {
         "format": FORMAT,
+        "trained_on": trained_on.as_dict(),
         "networks": model.config.as_dict(),
         "sha256": {str(file.relative_to(folder)): _sha256(file) for file in files},
     }

@@ -14,6 +14,7 @@ from scipy.special import ndtri
 PASSWORD_DIM = 512
 KEY_BYTES, SALT_BYTES = 32, 16
 MIN_PASSPHRASE = 12
+MAX_COST = 4  # times the usual cost that opening a side-car may take
 # One label per purpose, so that no key tells anything of another
 SEALING_LABEL = b"mema deid v1: AES-256-GCM key that wraps a side-car's keys"
 ROOT_LABEL = b"mema deid v1: root of the network's passwords"
@@ -73,6 +74,7 @@ class Passphrase:
     text: str = field(repr=False)
     kdf: KdfParameters = field(default_factory=KdfParameters)
     salt: bytes = field(default_factory=lambda: os.urandom(SALT_BYTES))  # of what is newly sealed
+    older: tuple["Passphrase", ...] = field(default=(), repr=False)  # other readings of it, tried to open only
     _derived: dict[tuple[bytes, KdfParameters], bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -81,6 +83,16 @@ class Passphrase:
             raise ValueError(
                 f"passphrase: {len(self.text)} characters, at least {MIN_PASSPHRASE}; six random words are good"
             )
+
+    def affords(self, kdf: KdfParameters) -> bool:
+        """Return whether a file's cost is at most a few times what new files get, or what is usual.
+
+        A header is authenticated only after that cost was paid, so anybody may write one.
+        """
+        usual = (self.kdf, KdfParameters())
+        memory = max(own.memory_kib for own in usual)
+        work = max(own.memory_kib * own.iterations for own in usual)
+        return kdf.memory_kib <= MAX_COST * memory and kdf.memory_kib * kdf.iterations <= MAX_COST * work
 
     def sealing_key(self, salt: bytes, kdf: KdfParameters) -> bytes:
         """Return the AES key that wraps a side-car's keys."""

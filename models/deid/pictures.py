@@ -8,12 +8,15 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float16, Float32, UInt8
 
-from models.deid.passwords import password_vector
+from models.deid.passwords import PASSWORD_DIM, password_vector
+from models.photos.hiding import Box, hidden_mask, hide
 from models.photos.reinsertion import Placement, fading, put_back, take_face
 
 
 class FaceCipher(Protocol):
     """What of models.deid.deidentifier.Deidentifier is used here, without torch."""
+
+    image_size_px: int
 
     def encrypt(
         self, images: UInt8[np.ndarray, "n s s 3"], passwords: Float[np.ndarray, "n d"]
@@ -40,7 +43,8 @@ class Concealed:
 
 def face_passwords(root: bytes, file_id: bytes, num_faces: int) -> Float32[np.ndarray, "n 512"]:
     """Return P of each face: two faces of one picture have two passwords."""
-    return np.stack([password_vector(root, file_id + face.to_bytes(4, "big")) for face in range(num_faces)])
+    rows = [password_vector(root, file_id + face.to_bytes(4, "big")) for face in range(num_faces)]
+    return np.array(rows, np.float32).reshape(num_faces, PASSWORD_DIM)
 
 
 def conceal(
@@ -48,13 +52,16 @@ def conceal(
     places: Sequence[Placement],
     cipher: FaceCipher,
     passwords: Float32[np.ndarray, "n d"],
+    hidden: Sequence[Box] = (),
 ) -> Concealed:
-    """Replace each face; all are taken from the picture as it came."""
-    faces, features = cipher.encrypt(np.stack([take_face(rgb, place) for place in places]), passwords)
+    """Replace each face, and cover what is to be hidden; all faces are taken from the picture as it came."""
+    size = places[0].size_px if places else cipher.image_size_px
+    taken = [take_face(rgb, place) for place in places]
+    faces, features = cipher.encrypt(np.array(taken, np.uint8).reshape(-1, size, size, 3), passwords)
     picture = rgb
     for face, place in zip(faces, places, strict=True):
         picture = put_back(picture, face, place)
-    return Concealed(picture, features, *_cut_band(rgb, places))
+    return Concealed(hide(picture, hidden), features, *_cut_band(rgb, places, hidden))
 
 
 def reveal(
@@ -80,9 +87,11 @@ def reveal(
     return photo
 
 
-def _cut_band(rgb: np.ndarray, places: Sequence[Placement]) -> tuple[bytes, tuple[int, int]]:
-    """Return the pixels that are partly kept, as a PNG of their bounding box, and its corner."""
-    band = fading(places, rgb.shape)
+def _cut_band(
+    rgb: np.ndarray, places: Sequence[Placement], hidden: Sequence[Box]
+) -> tuple[bytes, tuple[int, int]]:
+    """Return the pixels that are partly kept or hidden, as a PNG of their bounding box, and its corner."""
+    band = fading(places, rgb.shape) | hidden_mask(hidden, rgb.shape)
     rows, columns = np.flatnonzero(band.any(axis=1)), np.flatnonzero(band.any(axis=0))
     if not rows.size:
         return b"", (0, 0)

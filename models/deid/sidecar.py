@@ -58,7 +58,7 @@ def seal(contents: bytes, keys: Keys, passphrase: Passphrase) -> bytes:
 
 def open_sealed(data: bytes, passphrase: Passphrase) -> tuple[bytes, Keys]:
     """Return the contents and the keys; raises SidecarError at any flipped bit, and at a wrong passphrase."""
-    keys = _unwrap(data, passphrase)
+    keys = _unwrap_any(data, passphrase)
     fixed = data[: FIXED.size]
     try:
         nonce = FIXED.unpack(fixed)[-1]
@@ -86,6 +86,16 @@ def _wrap(fixed: bytes, keys: Keys, passphrase: Passphrase) -> bytes:
     return header + AESGCM(key).encrypt(nonce, keys.packed(), header)
 
 
+def _unwrap_any(data: bytes, passphrase: Passphrase) -> Keys:
+    """Unwrap with the passphrase, or else with another reading of its file."""
+    for reading in passphrase.older:
+        try:
+            return _unwrap(data, reading)
+        except SidecarError:
+            continue
+    return _unwrap(data, passphrase)
+
+
 def _unwrap(data: bytes, passphrase: Passphrase) -> Keys:
     if not data.startswith(MAGIC):
         raise SidecarError("this is no side-car of mema deid, or its first bytes were changed")
@@ -100,8 +110,16 @@ def _unwrap(data: bytes, passphrase: Passphrase) -> Keys:
     iterations, memory_kib, lanes, salt, nonce = VARIABLE.unpack_from(data, FIXED.size)
     try:
         kdf = KdfParameters(iterations, memory_kib, lanes)
+        if not passphrase.affords(kdf):
+            raise SidecarError(
+                f"the side-car asks Argon2id for {memory_kib} KiB and {iterations} passes, far more than this "
+                "mema takes, which damage or malice may have written; if it was sealed so, set "
+                "deid_files.argon2_memory_kib and argon2_iterations of params.yaml to these"
+            )
         key = passphrase.sealing_key(salt, kdf)
         packed = AESGCM(key).decrypt(nonce, data[HEADER_BYTES:][:KEYS_BYTES], data[:HEADER_BYTES])
+    except SidecarError:
+        raise
     except (InvalidTag, ValueError):  # a cost out of bounds is refused before any work
         raise refusal() from None
     return Keys(packed[:KEY_BYTES], packed[KEY_BYTES:])

@@ -1,119 +1,111 @@
-"""Every face of a picture, by two detectors of different kinds: a face that is missed stays recognisable."""
+"""Every face of a picture: what several detectors saw of it, and its eyes where these can be trusted."""
 
-import importlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
-from models.photos.alignment import DETECT_SIDE_PX, Detector, load_scrfd, packaged_predictor
+from models.photos.detectors import Cnn, Detector, load_detectors
+from models.photos.geometry import Geometry, find_geometry, turned_crop
+from models.photos.regions import Region, grouped, middle
+from models.photos.search import Pass, passes, search, smallest_face_px
 
-ULTRAFACE_SIZE = (320, 240)
-MIN_SCORE = 0.7
-MAX_OVERLAP = 0.5  # of the smaller box: detectors frame one face differently
-LEFT_EYE_POINTS, RIGHT_EYE_POINTS = slice(36, 42), slice(42, 48)  # of iBUG's 68
-# A box is (left, top, right, bottom) in pixels of the picture, the surest first
-BoxFinder = Callable[[np.ndarray], Float[np.ndarray, "n 4"]]
-EyeFinder = Callable[[np.ndarray], list[np.ndarray]]
+CONFIRM_PX, CONFIRM_FACE_PX = 180, 100
+TURNED_DEGREES = 45
 
 
-def load_eye_finder(detector: str, detector_path: str) -> EyeFinder:
-    """Return picture -> the eye centres [2, 2] px of every face, the largest first.
+@dataclass(frozen=True)
+class Face:
+    """All that was seen of one face; `geometry` is None where its eyes can't be placed with certainty."""
 
-    `dlib`: its HOG detector, at two sizes. `ultraface`: that, and the network of the ONNX file. Both place
-    the eyes by dlib's 68 points. `insightface`: an SCRFD network, which places them itself.
-    """
-    if detector == "insightface":
-        return _eyes_of(load_scrfd(detector_path))
-    if detector not in ("dlib", "ultraface"):
-        raise ValueError(f"detector: {detector!r} is not one of dlib, ultraface, insightface")
-    dlib: Any = importlib.import_module("dlib")  # ships no types
-    finders = [_hog(dlib)] + ([load_ultraface(detector_path)] if detector == "ultraface" else [])
-    predict = dlib.shape_predictor(str(packaged_predictor()))
+    regions: tuple[Region, ...]
+    geometry: Geometry | None
 
-    def find(rgb: np.ndarray) -> list[np.ndarray]:
-        small, scale = _shrink(rgb)
-        boxes = distinct(np.concatenate([finder(small) for finder in finders]))
-        return [_eyes(predict(small, dlib.rectangle(*np.rint(box).astype(int).tolist()))) / scale
-                for box in boxes]  # fmt: skip
+    @property
+    def detectors(self) -> list[str]:
+        """Return who saw it."""
+        return sorted({region.detector for region in self.regions})
 
-    return find
+    @property
+    def side_px(self) -> float:
+        """Return the median side of its squares."""
+        return middle(self.regions)[2]
 
-
-def load_ultraface(path: str) -> BoxFinder:
-    """Return the Ultra-Light-Fast-Generic-Face-Detector (RFB, 320 x 240), run by onnxruntime."""
-    if not Path(path).is_file():
-        raise ValueError(f"detector_path: {path!r} is no file; name UltraFace's version-RFB-320.onnx")
-    onnxruntime: Any = importlib.import_module("onnxruntime")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # the file's hundred warnings say that its weights are inputs
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-
-    def find(rgb: np.ndarray) -> np.ndarray:
-        pixels = cv2.resize(rgb, ULTRAFACE_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
-        blob = ((pixels - 127) / 128).transpose(2, 0, 1)[None]
-        scores, boxes = (np.asarray(out)[0] for out in session.run(None, {name: blob}))
-        sure = np.flatnonzero(scores[:, 1] > MIN_SCORE)
-        sure = sure[np.argsort(-scores[sure, 1])]
-        return _as_hog(boxes[sure] * np.tile([rgb.shape[1], rgb.shape[0]], 2))
-
-    return find
+    @property
+    def turned(self) -> bool:
+        """Say whether the head is more than 45 degrees from upright, or seen so by all where no eyes are known."""
+        if self.geometry is not None:
+            return abs(self.geometry.direction) > TURNED_DEGREES
+        return all(region.direction != 0 for region in self.regions)
 
 
-def distinct(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "m 4"]:
-    """Drop boxes that share half of the smaller one with an earlier box; return the largest first."""
-    kept: list[np.ndarray] = []
-    for box in boxes:
-        if all(_overlap(box, other) <= MAX_OVERLAP for other in kept):
-            kept.append(box)
-    return np.array(sorted(kept, key=_area, reverse=True)).reshape(-1, 4)
+@dataclass(frozen=True)
+class Seeker:
+    """Looks for faces from `smallest_px` upwards with all its detectors."""
+
+    detectors: tuple[Detector, ...]
+    smallest_px: float
+
+    def plan(self, shape: tuple[int, ...]) -> list[Pass]:
+        """Return the passes over a picture of this shape."""
+        return passes(self.detectors, shape, self.smallest_px)
+
+    def smallest(self, shape: tuple[int, ...]) -> float:
+        """Return the side of the smallest face that it can see in a picture of this shape."""
+        return smallest_face_px(self.plan(shape))
+
+    def regions(self, rgb: UInt8[np.ndarray, "h w 3"]) -> list[list[Region]]:
+        """Return the groups of regions that are faces: seen by two, by one that is sure, or by the CNN as well."""
+        return confirmed(rgb, search(rgb, self.plan(rgb.shape)), self.detectors)
+
+    def faces(self, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Face]:
+        """Return every face, the largest first; a region that doesn't hold the eyes found is a face of its own."""
+        faces: list[Face] = []
+        for group in self.regions(rgb):
+            geometry = find_geometry(rgb, group)
+            if geometry is None:
+                faces.append(Face(tuple(group), None))
+                continue
+            held = tuple(region for region in group if region.holds(geometry.eyes))
+            others = tuple(region for region in group if region not in held)
+            faces += [Face(held, geometry)] if held else []
+            faces += [Face(others, None)] if others else []
+        return sorted(faces, key=lambda face: -face.side_px)
 
 
-def _hog(dlib: Any) -> BoxFinder:
-    detect = dlib.get_frontal_face_detector()
-
-    def find(rgb: np.ndarray) -> np.ndarray:
-        found = detect(rgb, 1)  # doubled once: HOG's own window is 80 px
-        return np.array([(r.left(), r.top(), r.right(), r.bottom()) for r in found], float).reshape(-1, 4)
-
-    return find
+def load_seeker(detector: str, detector_path: str, smallest_px: float) -> Seeker:
+    """Return what looks for faces with the detectors that a setting names (models.photos.detectors)."""
+    return Seeker(tuple(load_detectors(detector, detector_path)), smallest_px)
 
 
-def _as_hog(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
-    """Return squares as dlib's HOG frames a face, on which its points were trained: without the forehead."""
-    left, top, right, bottom = boxes.T
-    middle, centre, half = (left + right) / 2, top + 0.56 * (bottom - top), 0.375 * (bottom - top)
-    return np.stack([middle - half, centre - half, middle + half, centre + half], axis=1)
+def confirmed(
+    rgb: UInt8[np.ndarray, "h w 3"], regions: Sequence[Region], detectors: Sequence[Detector]
+) -> list[list[Region]]:
+    """Return the groups that are faces; what only one detector took for one, unsurely, is shown to the CNN."""
+    sure = {detector.name: detector.sure for detector in detectors}
+    cnn = next((detector for detector in detectors if isinstance(detector, Cnn)), Cnn())
+    kept = []
+    for group in grouped(regions):
+        convinced = any(region.score >= sure[region.detector] for region in group)
+        if convinced or len({region.detector for region in group}) > 1:
+            kept.append(group)
+        elif seen := _second_opinion(rgb, group, cnn):
+            kept.append([*group, seen])
+    return kept
 
 
-def _eyes_of(detector: Detector) -> EyeFinder:
-    def find(rgb: np.ndarray) -> list[np.ndarray]:
-        return [eyes for _, eyes in sorted(detector(rgb), key=lambda face: -face[0])]
-
-    return find
-
-
-def _eyes(shape: Any) -> Float[np.ndarray, "2 2"]:
-    points = np.array([(point.x, point.y) for point in shape.parts()], float)
-    return np.array([points[LEFT_EYE_POINTS].mean(axis=0), points[RIGHT_EYE_POINTS].mean(axis=0)])
-
-
-def _shrink(rgb: UInt8[np.ndarray, "h w 3"]) -> tuple[np.ndarray, float]:
-    scale = min(1.0, DETECT_SIDE_PX / max(rgb.shape[:2]))
-    if scale < 1:
-        rgb = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(rgb), scale
-
-
-def _area(box: np.ndarray) -> float:
-    return float(max(box[2] - box[0], 0) * max(box[3] - box[1], 0))
-
-
-def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    common = float(np.prod(np.clip(high - low, 0, None)))
-    return common / max(min(_area(one), _area(other)), 1e-9)
+def _second_opinion(rgb: np.ndarray, group: list[Region], cnn: Cnn) -> Region | None:
+    """Return the CNN's view of a group's place, in the directions in which it was seen, or None."""
+    x, y, side = middle(group)
+    for direction in sorted({region.direction for region in group}):
+        crop, matrix = turned_crop(rgb, (x, y, side), direction, CONFIRM_PX, CONFIRM_FACE_PX)
+        found = cnn.find(crop)
+        near = np.abs(found[:, :2] - CONFIRM_PX / 2).max(axis=1) < 0.4 * CONFIRM_FACE_PX
+        if near.any():
+            row = found[near][0]
+            inverse = np.linalg.inv(matrix[:, :2])
+            place = inverse @ (row[:2] - 0.5 - matrix[:, 2]) + 0.5
+            size = float(row[2] * np.sqrt(abs(np.linalg.det(inverse))))
+            return Region(float(place[0]), float(place[1]), size, direction, cnn.name, float(row[3]))
+    return None

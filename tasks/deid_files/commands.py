@@ -32,24 +32,30 @@ def deid(
     ] = False,
     model: Model = None,
     why: Why = "",
+    expect_faces: Annotated[
+        int | None, typer.Option(min=1, help="Turn away a photo on which another number is found.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only report what would be done; OUT stays as it is.")] = False,
 ) -> None:
     """Replace every face by nobody's, which shows the same disease; seal beside it what brings it back."""
     with _told():
         from tasks.deid_files.deid import Deid
         from tasks.deid_files.keys import read_passphrase
         from tasks.deid_files.outcome import conclude, run_jobs
-        from tasks.deid_files.places import QUARANTINE, photo_jobs
-        from tasks.deid_files.settings import Network, face_finder, load_settings, refuse_drawn_model
+        from tasks.deid_files.places import QUARANTINE, photo_jobs, zone
+        from tasks.deid_files.report import Report
+        from tasks.deid_files.settings import Network, load_eyes, load_settings
 
         settings = load_settings()
-        if not (aligned or rehearse):
-            refuse_drawn_model()
         jobs = photo_jobs(source, out)
-        network = Network(model or Path(settings.model))
-        find = face_finder(settings, aligned)
-        passphrase = read_passphrase(key_file, settings.kdf, confirm=True)
-        work = Deid(settings, network, find, passphrase, keep_original, why)
+        network = Network(model or Path(settings.model), rehearse)
+        eyes = load_eyes(settings, network, aligned)
+        report = Report(zone(settings.reports, "deid", source, out), rehearsed=dry_run)
+        passphrase = None if dry_run else read_passphrase(key_file, settings.kdf, confirm=True)
+        work = Deid(settings, network, eyes, passphrase, keep_original, why, report, expect_faces)
         results = run_jobs(jobs, work, "deid")
+        report.close()
+        typer.echo(f"each photo's account: {report.folder}")
         raise typer.Exit(conclude(results, "de-identified", out / QUARANTINE if source.is_dir() else None))
 
 

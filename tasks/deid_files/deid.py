@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,32 +15,56 @@ from models.deid.pictures import conceal, face_passwords
 from models.deid.sidecar import Keys, new_keys, open_sealed, seal
 from models.diffusion.images import encode_png
 from models.photos.decoding import decode_photo
+from models.photos.hiding import plan_faces
+from models.photos.look import look
 from models.photos.rejection import Rejection
 from tasks import schemas
 from tasks.deid_files.places import Job, sidecar_of, write_new
-from tasks.deid_files.settings import Finder, Network, Settings
+from tasks.deid_files.report import Account, Report
+from tasks.deid_files.settings import Eyes, Network, Settings
 from tasks.ingest import read_photo
 
 
 @dataclass(frozen=True)
 class Deid:
-    """De-identifies one photo after another under one passphrase."""
+    """De-identifies one photo after another under one passphrase; None, as in a rehearsal, makes no picture."""
 
     settings: Settings
     network: Network
-    find: Finder
-    passphrase: Passphrase
+    eyes: Eyes
+    passphrase: Passphrase | None
     keep_original: bool
     why: str
+    report: Report
+    expect_faces: int | None = None
 
     def __call__(self, job: Job) -> int | None:
         """Write the side-car, then the picture; return the number of faces, None if that was done before."""
+        account = Account(job.name)
+        start = time.perf_counter()
+        try:
+            return self._attempt(job, account)
+        except Rejection as rejection:
+            account.reason, account.detail = rejection.reason, rejection.detail
+            raise
+        except Exception as error:
+            account.reason = type(error).__name__
+            raise
+        finally:
+            account.seconds = time.perf_counter() - start
+            self.report.add(account)
+
+    def _attempt(self, job: Job, account: Account) -> int | None:
         data = read_photo(job.source, self.settings.limits.max_bytes)
         prior = self._prior(job, hashlib.sha256(data).hexdigest())
         if prior and job.out.exists():
+            account.done_before = True
             return None
         rgb, _ = decode_photo(data, self.settings.limits)
-        contents, keys, picture = self._replace(rgb, data, job.source.suffix.lower(), prior)
+        self._find(rgb, account)
+        if self.passphrase is None:
+            return len(account.faces)
+        contents, keys, picture = self._replace(rgb, data, job.source.suffix.lower(), prior, account)
         if prior is None:
             write_new(sidecar_of(job.out), seal(pack(contents), keys, self.passphrase))
         elif _maker(contents) != _maker(prior[0]):
@@ -50,7 +75,43 @@ class Deid:
         log = Path(self.settings.audit_log)
         audit.append(log, "deid", contents.picture_sha256, self.why)
         write_new(job.out, picture)
-        return len(contents.matrices)
+        return len(account.faces)
+
+    def _find(self, rgb: np.ndarray, account: Account) -> None:
+        """Note the faces and what is to become of them; raises Rejection where that can't or mustn't be done."""
+        account.see(rgb)
+        account.smallest_seen_px = self.eyes.seeker.smallest(rgb.shape)
+        account.faces = self.eyes.faces(rgb)
+        self.network.refuse_unknown(rgb)
+        if not account.faces:
+            raise Rejection("no_face", f"none of {account.smallest_seen_px:.0f} px or more was found")
+        account.plan = plan_faces(
+            account.faces, rgb.shape, self.network.image_size_px, self.eyes.first(rgb, self.network.image_size_px)
+        )
+        if account.plan.doubtful and self.settings.doubtful_faces == "refuse":
+            turned = any(face.turned for face in account.plan.doubtful)
+            raise Rejection(
+                "turned_face" if turned else "doubtful_face",
+                f"the eyes of {len(account.plan.doubtful)} can't be placed with certainty; turn or crop the photo, or "
+                "set deid_files.doubtful_faces to hide",
+            )
+        if self.expect_faces is not None and len(account.faces) != self.expect_faces:
+            raise Rejection("unexpected_faces", f"{len(account.faces)} found, --expect-faces {self.expect_faces}")
+
+    def _look(self, rgb: np.ndarray, after: np.ndarray, account: Account) -> None:
+        """Raise Rejection where a face stays on the result, or one that was replaced is still recognised."""
+        judge = self.eyes.judge
+        found = look(rgb, after, account.faces, self.eyes.seeker, judge)
+        account.similarities, account.left = found.similarities, found.left
+        account.see_result(after)
+        if found.left:
+            raise Rejection("face_left", f"{len(found.left)} places show a face that is as it was")
+        if found.similarities and max(found.similarities) >= judge.threshold:
+            raise Rejection(
+                "still_recognisable",
+                f"similarity {max(found.similarities):.3f}, under {judge.threshold} wanted; the method doesn't hide "
+                "this person",
+            )
 
     def _prior(self, job: Job, source_sha256: str) -> tuple[Contents, Keys] | None:
         """Return what an earlier run sealed for this photo; raises Rejection where it was another photo.
@@ -62,6 +123,8 @@ class Deid:
             if job.out.exists():
                 raise Rejection("out_exists", "it has no side-car, so it isn't ours; move it away")
             return None
+        if self.passphrase is None:
+            raise Rejection("sidecar_there", "an earlier run sealed it; a rehearsal doesn't open that")
         sealed, keys = open_sealed(sidecar.read_bytes(), self.passphrase)
         contents = unpack(sealed)
         if contents.source_sha256 != source_sha256:
@@ -69,19 +132,25 @@ class Deid:
         return contents, keys
 
     def _replace(
-        self, rgb: np.ndarray, data: bytes, suffix: str, prior: tuple[Contents, Keys] | None
+        self,
+        rgb: np.ndarray,
+        data: bytes,
+        suffix: str,
+        prior: tuple[Contents, Keys] | None,
+        account: Account,
     ) -> tuple[Contents, Keys, bytes]:
         """Return what to seal, under which keys, and the picture's file; a prior run's id gives its picture."""
-        model = self.network.deidentifier
-        places = self.find(rgb, model.image_size_px)
+        model, plan = self.network.deidentifier, account.plan
+        assert plan is not None and self.passphrase is not None
         keys = prior[1] if prior else new_keys(self.passphrase)
         file_id = prior[0].file_id if prior else os.urandom(FILE_ID_BYTES)
-        passwords = face_passwords(keys.password_root, file_id, len(places))
-        concealed = conceal(rgb, places, model, passwords)
+        passwords = face_passwords(keys.password_root, file_id, len(plan.places))
+        concealed = conceal(rgb, plan.places, model, passwords, plan.hidden)
+        self._look(rgb, concealed.picture, account)
         picture = encode_png(concealed.picture)
         contents = Contents(
             features=concealed.features,
-            matrices=np.stack([place.matrix for place in places]),
+            matrices=np.array([place.matrix for place in plan.places], float).reshape(-1, 2, 3),
             crop_px=model.image_size_px,
             picture_shape=(rgb.shape[0], rgb.shape[1]),
             picture_sha256=hashlib.sha256(picture).hexdigest(),

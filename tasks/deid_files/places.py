@@ -1,5 +1,7 @@
 """Which file becomes which: one pair for a file, one per photo for a folder; nothing is overwritten."""
 
+import hashlib
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,20 @@ class Job:
 def sidecar_of(picture: Path) -> Path:
     """Return where the side-car of a de-identified picture is."""
     return picture.with_name(picture.name + SIDECAR)
+
+
+def zone(reports: str, command: str, place: Path, out: Path | None = None) -> Path:
+    """Return the folder for what names a run's files (quarantine, report): never OUT, which leaves the hospital.
+
+    `reports` is deid_files.reports of params.yaml; empty, the folder lies beside `place`, IN or ORIGINAL. One
+    folder an input and a command; its own name tells neither. Raises ValueError where it would lie within `out`.
+    """
+    whole = place.resolve()
+    name = f"mema-{command}-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:12]}"
+    folder = (Path(reports).resolve() if reports else whole.parent) / name
+    if out is not None and folder.is_relative_to(out.resolve()):
+        raise ValueError("deid_files.reports: lies within OUT, which leaves the hospital; name a folder outside")
+    return folder
 
 
 def photo_jobs(source: Path, out: Path) -> list[Job]:

@@ -2,28 +2,32 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 from pydantic import ValidationError
 
 from models.deid.passwords import KdfParameters
+from models.identity.recogniser import load_recogniser
+from models.photos.alignment import LEFT_EYE, RIGHT_EYE, packaged_predictor
 from models.photos.decoding import Limits
-from models.photos.every_face import load_eye_finder
-from models.photos.reinsertion import Placement, place_by_eyes, place_centre
+from models.photos.every_face import Face, Seeker, load_seeker
+from models.photos.geometry import Geometry
+from models.photos.look import Judge
+from models.photos.regions import Region, alike
+from models.photos.reinsertion import Placement, place_centre
 from models.photos.rejection import Rejection
+from tasks import schemas
 from tasks.deid_params import DeidFiles
 
 if TYPE_CHECKING:
     from models.deid.deidentifier import Deidentifier
 
-DRAWN_PROFILES = ("phantom", "photos")
-Finder = Callable[[np.ndarray, int], list[Placement]]
+PACKAGED_JUDGE = "dlib_face_recognition_resnet_model_v1.dat"
 
 
 class Settings(DeidFiles):
@@ -51,21 +55,41 @@ def load_settings(path: Path = Path("params.yaml")) -> Settings:
         raise ValueError(f"{path}: " + "; ".join(lines)) from None
 
 
-def refuse_drawn_model(path: Path = Path("params.yaml")) -> None:
-    """Raise ValueError where the profile's model has seen drawn faces only: it hides nobody on a photograph."""
-    profile = (yaml.safe_load(path.read_text()) or {}).get("profile")
-    if profile in DRAWN_PROFILES:
-        raise ValueError(
-            f"{path}: the model of profile {profile} has seen drawn faces only, and people stay recognisable on "
-            "photographs; train one with profiles/paper.yaml, or say --rehearse to try the commands"
-        )
-
-
 @dataclass(frozen=True)
 class Network:
     """The de-identifier in a folder, loaded when the first face needs it."""
 
     folder: Path
+    rehearsing: bool = False  # a model of drawn faces may try its hand at photographs; the look at them stands
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """Return what the model was trained on, as models.deid.deidentifier sealed it."""
+        from models.deid.card import read_card
+
+        return read_card(self.folder)
+
+    @property
+    def image_size_px(self) -> int:
+        """Return the side of the faces that the model takes."""
+        return int(self.card["image_size_px"])
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        from models.deid.card import read_known
+
+        return read_known(self.folder)
+
+    def refuse_unknown(self, rgb: np.ndarray) -> None:
+        """Raise Rejection where a model of drawn faces meets anything but the very pictures of its own data set."""
+        if self.card["domain"] == "photograph" or self.rehearsing:
+            return
+        if schemas.image_id(np.ascontiguousarray(rgb)) not in self._known:
+            raise Rejection(
+                "model_of_drawn_faces",
+                "it hides nobody on photographs, and takes its own data set's pictures only; name a model that was "
+                "trained on photographs with --model",
+            )
 
     @cached_property
     def sha256(self) -> str:
@@ -86,15 +110,45 @@ class Network:
         return load_deidentifier(self.folder)
 
 
-def face_finder(settings: Settings, aligned: bool) -> Finder:
-    """Return (picture, crop's size) -> where its faces are; it raises Rejection("no_face")."""
-    if aligned:
-        return lambda rgb, size_px: [place_centre(rgb.shape, size_px)]
-    find = load_eye_finder(settings.detector, settings.detector_path)
+@dataclass(frozen=True)
+class Eyes:
+    """What looks at photos: for faces, and for who is still recognised on the result."""
 
-    def places(rgb: np.ndarray, size_px: int) -> list[Placement]:
-        if not (faces := find(rgb)):
-            raise Rejection("no_face", "if it is an aligned face, as MeMa's are, say --aligned")
-        return [place_by_eyes(eyes, size_px) for eyes in faces]
+    seeker: Seeker
+    judge: Judge
+    aligned: bool = False  # the photo is framed as MeMa's pictures are, so its face needs no finding
 
-    return places
+    def first(self, rgb: np.ndarray, size_px: int) -> list[Placement]:
+        """Return what is replaced whatever is found: the central square of an aligned picture."""
+        return [place_centre(rgb.shape, size_px)] if self.aligned else []
+
+    def faces(self, rgb: np.ndarray) -> list[Face]:
+        """Return every face; an aligned picture has one in its frame at least, found or not."""
+        found = self.seeker.faces(rgb)
+        if not self.aligned:
+            return found
+        place = place_centre(rgb.shape, 1)
+        middle, side = place.corners().mean(axis=0) + 0.5, 1 / place.scale
+        eyes = middle + (np.array([LEFT_EYE, RIGHT_EYE]) - 0.5) * side
+        framed = Region(float(middle[0]), float(middle[1]), 0.8 * side, 0.0, "aligned", 1.0)
+        others = [face for face in found if not all(alike(framed, region) for region in face.regions)]
+        return [Face((framed,), Geometry(eyes - 0.5, 0.0, 0.0)), *others]
+
+
+def load_eyes(settings: Settings, network: "Network", aligned: bool) -> Eyes:
+    """Load detectors and judge; raises ValueError where the model was trained against that very judge."""
+    path = Path(settings.judge) if settings.judge else packaged_predictor().with_name(PACKAGED_JUDGE)
+    recogniser = load_recogniser(path)
+    used = network.card.get("recogniser_sha256")
+    if used == _sha256(path):
+        raise ValueError(
+            f"deid_files.judge: {path.name} is the recogniser that the model was trained against, so it is the one "
+            "that the model fools; name another"
+        )
+    seeker = load_seeker(settings.detector, settings.detector_path, settings.smallest_face_px)
+    return Eyes(seeker, Judge(recogniser, settings.judge_threshold), aligned)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
