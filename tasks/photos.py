@@ -20,9 +20,11 @@ def main() -> None:
     assets = find_assets()
     lay_out(WORKSPACE)
     hospital, public = WORKSPACE / "data/hospital/raw", WORKSPACE / "data/public/raw"
-    if not (hospital / "records.csv").exists():
-        typer.echo(f"{write_patients(assets / 'data' / PATIENTS, hospital)} photographs wear simulated signs")
-        typer.echo(f"{copy_public([assets / 'data' / name for name in PUBLIC], public)} public photographs")
+    # Drawn each time, since code or assets may be others than the last time; equal bytes make no stage run again.
+    for folder in (hospital, public):
+        shutil.rmtree(folder, ignore_errors=True)
+    typer.echo(f"{write_patients(assets / 'data' / PATIENTS, hospital)} photographs wear simulated signs")
+    typer.echo(f"{copy_public([assets / 'data' / name for name in PUBLIC], public)} public photographs")
     copy_networks(assets / "weights", WORKSPACE / "data/checkpoints")
     dvc.reproduce("report", typer.echo, WORKSPACE)
     subprocess.run([str(Path(sys.executable).with_name("mema")), "table"], cwd=WORKSPACE, check=True)
@@ -42,11 +44,18 @@ def find_assets() -> Path:
 
 
 def lay_out(workspace: Path) -> None:
-    """Copy the project's files, with profiles/photos.yaml as params.yaml, as a DVC project without git."""
+    """Copy the project's files, with profiles/photos.yaml as params.yaml, as a DVC project without git.
+
+    Code that the project no longer has goes; what lies in data/ and .dvc/ stays.
+    """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if not name.startswith(".dvc/") and name != "dvc.lock" and Path(name).is_file():
+    names = [name for name in listed.split("\0") if Path(name).is_file()]
+    for folder in {Path(name).parts[0] for name in names} - {"data", ".dvc"}:
+        if (workspace / folder).is_dir():
+            shutil.rmtree(workspace / folder)
+    for name in names:
+        if not name.startswith(".dvc/") and name != "dvc.lock":
             (workspace / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(name, workspace / name)
     shutil.copy2("profiles/photos.yaml", workspace / "params.yaml")

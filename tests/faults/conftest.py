@@ -1,10 +1,13 @@
 """What the fault tests count, and the table at the end of their run."""
 
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 
+SEED = int(os.environ.get("MEMA_FAULT_SEED", "7"))  # of the moments at which stages are killed
+TABLE = ".scratch/faults.md"
 KEY = "fault"
 COUNTS = ("faults", "images lost", "images changed", "shards redone")
 Tally = Callable[..., None]
@@ -20,8 +23,17 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
     return note
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say in a failure with which seed the same moments come again."""
+    report = yield
+    if report.failed:
+        report.sections.append(("seed", f"MEMA_FAULT_SEED={SEED} draws the same moments again"))
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table of all fault tests, whichever process ran them."""
+    """Print the table of all fault tests, whichever process ran them, and write it to TABLE."""
     rows: dict[str, Counter[str]] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:
@@ -32,8 +44,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     kind, *numbers = value
                     rows.setdefault(kind, Counter()).update(dict(zip(COUNTS, numbers, strict=True)))
     if rows:
-        terminalreporter.write_sep("=", "faults")
-        for line in table(rows):
+        lines, file = table(rows), terminalreporter.config.rootpath / TABLE
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("\n".join([*lines, "", f"seed {SEED}", ""]))
+        terminalreporter.write_sep("=", f"faults, seed {SEED}, also in {TABLE}")
+        for line in lines:
             terminalreporter.write_line(line)
 
 

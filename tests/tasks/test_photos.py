@@ -24,7 +24,13 @@ def test_the_checkout_has_the_code_and_the_photos_profile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
+    kept, gone = tmp_path / "data/patients/faces/shard.parquet", tmp_path / "models/deid/renamed_encoder.py"
+    for file in (kept, gone):
+        file.parent.mkdir(parents=True)
+        file.touch()
     photos.lay_out(tmp_path)
+    assert kept.exists()
+    assert not gone.exists()
     assert load(tmp_path / "params.yaml").profile == "photos"
     assert (tmp_path / "tasks/photos.py").read_bytes() == (ROOT / "tasks/photos.py").read_bytes()
     assert (tmp_path / ".dvc").is_dir()
