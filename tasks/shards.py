@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks import durable, engine, logs
@@ -57,11 +56,10 @@ def plain(table: pa.Table) -> pa.Table:
     for name, feature in described.get("info", {}).get("features", {}).items():
         kind = feature.get("_type") if isinstance(feature, dict) and name in table.column_names else None
         if kind == "Image":
-            column = pc.struct_field(table[name], "bytes")
+            column = pa.chunked_array([chunk.field("bytes") for chunk in table[name].chunks], pa.binary())
         elif kind == "ClassLabel":
-            column = pa.chunked_array(
-                [pa.array(feature["names"], pa.string()).take(c) for c in table[name].chunks], pa.string()
-            )
+            names = pa.array(feature["names"], pa.string())
+            column = pa.chunked_array([names.take(chunk) for chunk in table[name].chunks], pa.string())
         else:
             continue
         table = table.set_column(table.column_names.index(name), name, column)
