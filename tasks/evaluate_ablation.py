@@ -71,17 +71,7 @@ class Laboratory:
                 "name one that no training used"
             )
         generator = generator_folder(params.generator.path)
-        inputs = (
-            mema / "train",
-            mema / "val",
-            public_faces,
-            medical,
-            judge,
-            generator,
-            recogniser,
-            loss,
-            *CODE,
-        )
+        inputs = (mema, public_faces, medical, judge, generator, recogniser, loss, *CODE)
         sections = ("train_deid", "train_lora", "train_medical_encoder")
         values = {name: getattr(params, name).model_dump() for name in sections}
         values["steps"] = section.steps

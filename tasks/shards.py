@@ -21,9 +21,9 @@ from tasks import durable, engine, logs
 from tasks.engine import Part
 from tasks.store import SCRATCH, Store, receive, scratch, ship
 
-HUGGING_FACE = b"huggingface"  # where `datasets` keeps what columns are, in a schema's metadata
 ROUNDS = 4  # of making shards that do not come back from the store as they were written
 log = logging.getLogger(__name__)
+HUGGING_FACE = b"huggingface"  # where `datasets` keeps what columns are, in a schema's metadata
 
 
 def write_table(path: Path, table: pa.Table, row_group_rows: int | None = None) -> None:
