@@ -26,6 +26,8 @@ from models.sampling_plan import (
 )
 from tasks import durable, schemas, shards, stage
 from tasks.params import PlanSampling, ProfileCohort, load
+from tasks.release_key import release_key
+from tasks.release_params import ReleaseKey
 
 STAGE = "plan_sampling"
 
@@ -62,6 +64,18 @@ def read_donors(public_faces: Path, age_edges: Sequence[int]) -> list[Donor]:
         Donor(image_id, labels[index], face["gender"])
         for (image_id, face), index in zip(faces.items(), bins.tolist(), strict=True)
     ]
+
+
+def secret_draw(section: PlanSampling, key: ReleaseKey) -> PlanSampling:
+    """Return the section with a seed that nobody outside the hospital knows; phantoms keep the published one.
+
+    Profile, public faces and params.yaml may all be published. With the seed they would give the plan again, and its
+    donors' diseases, ages and genders, which MeMa tells, would name the donor behind each pseudonym.
+    """
+    if key.published:
+        return section
+    seed = int.from_bytes(release_key(key, f"the plan's draw {section.seed}"), "big")
+    return section.model_copy(update={"seed": seed})
 
 
 def make_plan(
@@ -147,7 +161,8 @@ def main(
     """Plan which images to make: disease, severity, age, gender, donor, weight and seed of each."""
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
-        record.images = run(profile, public_faces, plan, metrics, params.plan_sampling, params.profile_cohort)
+        section = secret_draw(params.plan_sampling, params.release_key)
+        record.images = run(profile, public_faces, plan, metrics, section, params.profile_cohort)
 
 
 if __name__ == "__main__":

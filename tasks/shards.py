@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks import durable, engine, logs
@@ -23,9 +22,9 @@ from tasks.engine import Part
 from tasks.store import SCRATCH, Store, receive, scratch, ship
 
 FINGERPRINT = "[0-9a-f]" * 16  # as a glob
-HUGGING_FACE = b"huggingface"  # where `datasets` keeps what columns are, in a schema's metadata
 ROUNDS = 4  # of making shards that do not come back from the store as they were written
 log = logging.getLogger(__name__)
+HUGGING_FACE = b"huggingface"  # where `datasets` keeps what columns are, in a schema's metadata
 
 
 def write_table(path: Path, table: pa.Table, row_group_rows: int | None = None) -> None:
@@ -58,11 +57,10 @@ def plain(table: pa.Table) -> pa.Table:
     for name, feature in described.get("info", {}).get("features", {}).items():
         kind = feature.get("_type") if isinstance(feature, dict) and name in table.column_names else None
         if kind == "Image":
-            column = pc.struct_field(table[name], "bytes")
+            column = pa.chunked_array([chunk.field("bytes") for chunk in table[name].chunks], pa.binary())
         elif kind == "ClassLabel":
-            column = pa.chunked_array(
-                [pa.array(feature["names"], pa.string()).take(c) for c in table[name].chunks], pa.string()
-            )
+            names = pa.array(feature["names"], pa.string())
+            column = pa.chunked_array([names.take(chunk) for chunk in table[name].chunks], pa.string())
         else:
             continue
         table = table.set_column(table.column_names.index(name), name, column)

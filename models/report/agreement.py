@@ -90,19 +90,37 @@ def outlines(measured: ReadersMeasured) -> Markup:
         tag("p", _proposals(found["proposals"])),
         tag("p", f"Of {plural(asked['wanted'], 'outline')} asked for, {count(asked['drawn'])} were drawn."),
         _provenance(found["masks"]),
+        tag("h3", "Masks in MeMa"),
+        tag("p", "A mask is kept where more than half of the readers outlined the tumour, of either kind."),
+        _masks(measured.assemble["masks"]),
         tag("h3", "Outlines that agree"),
         forest_legend(expected=False),
         forest("reader", "Dice", measured.readers["dice"], caption=DICE),
         tag("h3", "Masks left as the machine drew them"),
         forest(
             "reader", "share", measured.readers["masks_accepted"],
-            caption=f"Share of a reader's outlines of {_lesion(measured)} that equal a proposal to the pixel.",
+            caption=f"Share of a reader's outlines of {_tumours(measured)} that equal a proposal to the pixel.",
         ),
     )  # fmt: skip
 
 
-def _lesion(measured: ReadersMeasured) -> str:
-    return DISEASE_NAMES[measured.assemble["mema_seg"]["disease"]]
+def _tumours(measured: ReadersMeasured) -> str:
+    return " and ".join(DISEASE_NAMES[name] for name in measured.assemble["masks"])
+
+
+def _masks(found: Mapping[str, Mapping[str, int]]) -> Markup:
+    """Return how many images of each tumour were outlined, and how many masks MeMa keeps of it."""
+    rows = [
+        (DISEASE_NAMES[name], count(n["images"]), count(n["outlined"]), count(n["with_mask"]))
+        for name, n in found.items()
+    ]
+    total = (
+        "all",
+        *(count(sum(n[key] for n in found.values())) for key in ("images", "outlined", "with_mask")),
+    )
+    return with_total(
+        ("tumour", "images in MeMa", "outlined by a reader", "with a mask"), rows, total, "narrow"
+    )
 
 
 def _first_masks(first: Mapping[str, Any]) -> str:

@@ -91,6 +91,28 @@ def test_a_row_is_what_the_judges_say_of_its_images_whatever_their_order(inside)
     assert found["negative"]["dice"]["n"] == 3
 
 
+def test_recall_against_the_plan_stands_beside_recall_against_the_readers(inside):
+    table = shards.read_table(Path("mema/val"))
+    planned = table["planned_disease"].to_pylist()
+    ids = table["image_id"].to_pylist()
+    planned[2], planned[5] = planned[5], planned[2]
+    planned[0] = "tao"  # now nobody was planned normal but row 8
+    Path("mema").unlink()
+    other = table.set_column(
+        table.schema.get_field_index("planned_disease"), "planned_disease", pa.array(planned)
+    )
+    shards.write_shards(other, Path("mema/val"), shard_rows=5)
+    write_method("identity", originals())
+    found = rows()["identity"]
+    classifier = load_sign_classifier(Path("judges/classifier"))
+    answers = classifier.predict([originals()[name] for name in ids]).argmax(1)
+    truth = np.array([DISEASES.index(name) for name in planned])
+    assert [found["planned"][name]["n"] for name in DISEASES] == np.bincount(truth, minlength=8).tolist()
+    assert found["planned"]["micro"]["value"] == pytest.approx((answers == truth).mean(), abs=1e-4)
+    assert [found[name]["n"] for name in DISEASES] == [2] * 8
+    assert json.loads(METRICS.read_text())["labels"] == {"n": 16, "differ_from_plan": 3}
+
+
 def test_a_method_that_lacks_an_image_or_has_one_twice_fails_with_numbers(inside):
     images = originals()
     names = list(images)

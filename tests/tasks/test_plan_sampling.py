@@ -11,6 +11,7 @@ from models.conditions import DISEASES, GENDERS
 from models.metrics.cohort_profile import age_bins, age_labels
 from tasks import durable, plan_sampling, schemas, shards
 from tasks.params import PlanSampling, ProfileCohort
+from tasks.release_params import ReleaseKey
 from tests.toy_profile import exact_profile
 
 EDGES = (0, 20, 40, 60, 80, 101)
@@ -59,6 +60,38 @@ def plan(world, name="plan", **changes) -> tuple[pa.Table, dict]:
     table = shards.read_table(out)
     assert table.num_rows == rows
     return table, json.loads(metrics.read_text())
+
+
+def groups(table: pa.Table) -> dict[str, tuple]:
+    """Return what MeMa tells of each donor's images, by donor."""
+    found: dict[str, list[tuple]] = {}
+    for row in table.to_pylist():
+        if row["arm"] == "injected":
+            signature = tuple(row[name] for name in ("disease", "severity", "age_bin", "gender"))
+            found.setdefault(row["donor_id"], []).append(signature)
+    return {donor: tuple(sorted(signatures)) for donor, signatures in found.items()}
+
+
+def named_by(guess: pa.Table, truth: pa.Table) -> int:
+    """Return how many donors somebody names who draws the plan again and compares the groups."""
+    owners: dict[tuple, list[str]] = {}
+    for donor, signatures in groups(guess).items():
+        owners.setdefault(signatures, []).append(donor)
+    return sum(owners.get(signatures) == [donor] for donor, signatures in groups(truth).items())
+
+
+def test_only_the_hospital_can_draw_its_plan_again(world, tmp_path):
+    key = ReleaseKey(path=str(tmp_path / "release.key"))
+    phantoms = ReleaseKey(path="", published="phantom-key")
+    public, _ = plan(world, "public")
+    drawn = plan_sampling.secret_draw(section(), key)
+    secret, _ = plan(world, "secret", seed=drawn.seed)
+    assert named_by(public, public) > 50  # what params.yaml, profile and public faces tell without a secret
+    assert named_by(public, secret) < 5
+    assert drawn == plan_sampling.secret_draw(section(), key)
+    assert drawn.model_copy(update={"seed": 7}) == section() == plan_sampling.secret_draw(section(), phantoms)
+    assert plan_sampling.secret_draw(section(seed=8), key).seed != drawn.seed
+    assert str(drawn.seed).encode() not in b"".join(path.read_bytes() for path in world.glob("secret.*"))
 
 
 def test_the_plan_follows_the_profile(world):

@@ -86,10 +86,29 @@ def test_the_passwords_are_shown_beside_the_original(root: Path, tmp_path: Path)
 
 
 def test_patients_are_one_a_disease_and_different_people_where_there_are(root: Path) -> None:
-    diseases = ["bcc", "normal", "bcc", "normal", "tao"]
-    assert report_benchmark.choose_patients(diseases, ["a", "a", "b", "b", "c"]) == [1, 2, 4]
-    assert report_benchmark.choose_patients(diseases, ["a"] * 5) == [1, 0, 4]
-    assert report_benchmark.choose_patients([], []) == []
+    diseases, agreed = ["bcc", "normal", "bcc", "normal", "tao"], ["unanimous"] * 5
+    assert report_benchmark.choose_patients(diseases, ["a", "a", "b", "b", "c"], agreed) == [1, 2, 4]
+    assert report_benchmark.choose_patients(diseases, ["a"] * 5, agreed) == [1, 0, 4]
+    assert report_benchmark.choose_patients([], [], []) == []
+
+
+def test_patients_whom_all_readers_named_alike_come_first(root: Path) -> None:
+    diseases = ["bcc", "bcc", "normal", "normal", "tao"]
+    decided = ["senior", "unanimous", "majority", "senior", "majority"]
+    assert report_benchmark.choose_patients(diseases, ["a", "b", "b", "c", "a"], decided) == [2, 1, 4]
+
+
+def test_another_plan_stands_under_the_disease_and_only_there(root: Path, tmp_path: Path) -> None:
+    assert "planned:" not in page_of(root, tmp_path)
+    world = copied(root, tmp_path / "world")
+    rows = shards.read_table(world / "mema/val").to_pylist()
+    for row in rows:
+        row["planned_disease"] = "tao" if row["disease"] == "uveitis" else row["disease"]
+    shards.write_shards(pa.Table.from_pylist(rows, schema=schemas.MEMA), world / "mema/val", shard_rows=5)
+    page = page_of(world, tmp_path)
+    heads = re.findall(r'<th scope="col" title="([^"]+)">(.*?)</th>', page)
+    assert {name for name, head in heads if "planned:" in head} == {"uveitis"}
+    assert page.count("planned: thyroid associated ophthalmopathy") == 2  # methods, and passwords
 
 
 def test_the_page_is_self_contained_small_and_names_nobody(root: Path, tmp_path: Path) -> None:

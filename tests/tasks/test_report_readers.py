@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from models.conditions import DISEASE_NAMES
 from models.report.readers_page import CONTENTS
 from tasks import annotations, assemble, durable, report_readers, schemas, shards
 from tasks.params import Annotations
@@ -94,6 +95,25 @@ def test_examples_stand_under_their_adjudicated_disease(root: Path, tmp_path: Pa
         assert len({row["disease"] for row in found}) == 1
         if found[0]["disease"] != "normal":
             assert len({row["severity"] for row in found}) == 3
+
+
+def test_unanimous_examples_come_first_and_another_plan_is_named(root: Path, tmp_path: Path) -> None:
+    rows = shards.read_table(root / "mema/train").to_pylist()
+    examples = section_of(page_of(root, tmp_path, num_examples=12), "examples")
+    parts = re.split(r"<h3>([^<]+)</h3>", examples)[1:]
+    by_image, named = {row["image"]: row for row in rows}, 0
+    for part in parts[1::2]:
+        cases = [case for case in part.split("<figure") if "<img" in case]
+        found = [by_image[pictures(case)[0]] for case in cases]
+        agreed = [row["decided_by"] == "unanimous" for row in found]
+        assert agreed == sorted(agreed, reverse=True)
+        available = sum(r["decided_by"] == "unanimous" and r["disease"] == found[0]["disease"] for r in rows)
+        assert sum(agreed) == min(12, available)
+        for case, row in zip(cases, found, strict=True):
+            other = row["planned_disease"] != row["disease"]
+            assert (f"planned: {DISEASE_NAMES[row['planned_disease']]}" in case) == other
+            named += other
+    assert named
 
 
 def test_disputed_images_carry_their_votes_and_the_senior_ones_come_first(root: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.benchmark_page_world import (
     clinical,
     estimate,
     measured,
+    medical,
     metrics,
     share,
 )
@@ -93,6 +94,16 @@ def test_rows_carry_value_interval_and_n() -> None:
     assert own[2] == "72.0 % 62.0–82.0 n = 42"  # noqa: RUF001
     assert own[3] == "72.0 % 42.0–100 n = 5"  # noqa: RUF001
     assert own[-2:] == ["0.360 0.260–0.460 n = 4", "0.240 0.140–0.340 n = 4"]  # noqa: RUF001
+
+
+def test_table_3_gives_recall_against_the_plan_too() -> None:
+    table = section_of(page(measured(), EMPTY), "table3")
+    assert "On 3 of 42 images of val they named another disease" in plain(table)
+    rows = [row for row in rows_of(table) if row[0] == "MedSem-DeID" and "n =" in row[2]]
+    assert [row[2] for row in rows] == ["72.0 % 62.0–82.0 n = 42", "67.0 % 57.0–77.0 n = 42"]  # noqa: RUF001
+    assert len(rows[0]) == len(rows[1]) + 2  # outlines have no plan
+    old = {"rows": medical(), "profile": "phantom"}
+    assert "against the plan" not in page(measured(medical=old), EMPTY)
 
 
 def test_table_6_says_what_chance_is_and_table_5_what_was_proven() -> None:

@@ -55,6 +55,10 @@ def assemble(**changes: object) -> dict:
         "mema_seg": {
             "disease": "bcc", "consensus": "majority", "train": {"images": 4}, "val": {"images": 2},
         },
+        "masks": {
+            "bcc": {"images": 9, "outlined": 8, "with_mask": 7},
+            "scc": {"images": 5, "outlined": 5, "with_mask": 4},
+        },
     } | changes  # fmt: skip
 
 
@@ -174,6 +178,12 @@ def test_machine_masks_and_proposals_are_counted() -> None:
     made = plain(page(measured(annotations=none, prelabel=empty), EMPTY))
     assert "No reader was shown a mask by the machine." in made
     assert "the plan asked for no lesion" in made
+
+
+def test_masks_of_both_tumours_are_counted() -> None:
+    made = plain(page(measured(), ReadersGallery({}, [], 0, [], 0)))
+    assert "basal cell carcinoma 9 8 7 squamous cell carcinoma 5 5 4 all 14 13 11" in made
+    assert "outlines of basal cell carcinoma and squamous cell carcinoma that equal" in made
 
 
 def test_votes_against_the_verdict_are_marked() -> None:
