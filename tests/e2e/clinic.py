@@ -45,7 +45,7 @@ class Backend:
         command += ["--manifest", str(self.log.parent / "label_studio/manifest.json")]
         with self.log.open("ab") as sink:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=sink, stderr=sink)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 400
         while not self._answers():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()

@@ -57,6 +57,7 @@ def test_a_proposal_is_taken_or_dropped_by_key_and_never_lost_by_a_submit(
     in_vain(clinic, reader)
     nothing_chosen(reader)
     an_open_comment(clinic, reader)
+    the_server_is_down(clinic, reader)
     assert not reader.strangers
 
 
@@ -129,3 +130,19 @@ def an_open_comment(clinic: Clinic, reader: Reader) -> None:
     reader.submit()
     said = [item["value"]["text"] for item in clinic.annotation(key) if item["from_name"] == "comment"]
     assert said == [["left lid"]]
+
+
+def the_server_is_down(clinic: Clinic, reader: Reader) -> None:
+    """The answer stays in the page, which says so, and is saved once the server is back."""
+    key = reader.key
+    reader.press("2", "d", "k")
+    reader.ask(*clinic.face_of[key].inside)
+    reader.take()
+    (mask,) = reader.masks()
+    clinic.world.kill()
+    reader.press("Control+Enter")
+    reader.page.locator("#mema-banner", has_text="your answer is still here").wait_for()
+    reader.screenshot("server_down")
+    clinic.world.start()
+    reader.submit()
+    np.testing.assert_array_equal(outlines(clinic, key), [mask])

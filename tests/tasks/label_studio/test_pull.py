@@ -226,7 +226,7 @@ def test_one_reader_s_loss_leaves_every_export_as_it_was(
         remember(out, "1.23.2", name, reader("a"))
     (out / "export-two.json").write_text(json.dumps([task("a", ANSWER)]))
     answered_server(server, monkeypatch, [task("a")])
-    with pytest.raises(ValueError, match="^two: 1 tasks"):
+    with pytest.raises(ValueError, match=r"^two: 1 tasks"):
         pull(out, here)
     assert not (out / "export-one.json").exists()
 
@@ -239,7 +239,7 @@ def test_the_manifest_is_its_owner_s_alone(tmp_path: Path) -> None:
 
 def test_a_backend_learns_of_a_push_that_came_after_it_started(tmp_path: Path) -> None:
     shown = Shown(tmp_path / "manifest.json")
-    with pytest.raises(LookupError, match="key: stands in no task of .*push the tasks again"):
+    with pytest.raises(LookupError, match=r"key: stands in no task of .*push the tasks again"):
         shown.image_of("a")
     remember(tmp_path, "1.23.2", "reader_1", reader("a"))
     assert shown.image_of("a") == "image a"
