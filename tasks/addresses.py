@@ -4,6 +4,8 @@ import socket
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
+import psutil
+
 
 def is_loopback(host: str) -> bool:
     """Tell whether a host, by name or by number, is this machine's alone; what nobody can resolve is not."""
@@ -34,3 +36,12 @@ def require_private(variable: str, url: str) -> None:
             f"{variable}: {parts.hostname} without TLS, so everybody on the way reads the login and changes the "
             "code that runs here; put a proxy with a certificate before the server and write https://"
         )
+
+
+def listens_everywhere(url: str) -> bool:
+    """Tell whether a program of this machine that is asked by loopback can be asked from others too."""
+    parts = urlsplit(url)
+    if not is_loopback(parts.hostname or ""):
+        return False
+    listening = (entry.laddr for entry in psutil.net_connections("tcp") if entry.status == psutil.CONN_LISTEN)
+    return any(at.port == parts.port and at.ip in ("0.0.0.0", "::") for at in listening)

@@ -20,7 +20,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from tasks import engine, memory
+from tasks import engine, memory, ray_access
 from tasks.engine import IN_FLIGHT, Load, Part
 
 PROBE_SECONDS = 5
@@ -133,20 +133,31 @@ def _crew(num_gpus: float) -> _Crew:
 
 
 def _connect() -> None:
-    """Join the cluster; the code that runs there is this checkout's own, whatever the nodes have."""
+    """Join the cluster; the code that runs there is this checkout's own, whatever the nodes have.
+
+    Raises ValueError where no cluster answers, or strangers could use it.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         _probe(os.environ["RAY_ADDRESS"])
+    except (OSError, ValueError) as error:
+        raise _nobody(error) from None
+    ray_access.require_closed(os.environ["RAY_ADDRESS"])
+    try:
         ray.init(
             log_to_driver=False,
             logging_level=logging.WARNING,
             runtime_env={"py_modules": [str(ROOT / "tasks"), str(ROOT / "models")]},
         )
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"RAY_ADDRESS: no cluster answers at {os.environ['RAY_ADDRESS']} ({type(error).__name__}); start one "
-            "(ray start --head) or unset it"
-        ) from None
+        raise _nobody(error) from None
+
+
+def _nobody(error: Exception) -> ValueError:
+    return ValueError(
+        f"RAY_ADDRESS: no cluster answers at {os.environ['RAY_ADDRESS']} ({type(error).__name__}); start one "
+        "(RAY_AUTH_MODE=token ray start --head) or unset it"
+    )
 
 
 def _probe(address: str) -> None:

@@ -1,6 +1,5 @@
 """What a machine reaches over the network or a mount: each is asked for three seconds at most."""
 
-import base64
 import json
 import os
 import re
@@ -17,7 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tasks import params, process, remotes, simulated
+import httpx
+
+from tasks import params, prefect_access, process, ray_access, remotes, simulated
+from tasks.addresses import listens_everywhere, require_private
 from tasks.findings import Finding
 
 SECONDS = 3
@@ -79,15 +81,39 @@ def _label_studio(what: str) -> Finding:
         found = "not started" if needed else "not started; readers are simulated"
         return Finding(what, found, "make label-studio" if needed else "", fatal=False)
     try:
+        require_private("LABEL_STUDIO_URL", url)
         found = str(ask_http(f"{url}/api/version").get("release", "?"))
-    except (OSError, AttributeError) as error:
+        if told := within(lambda: _answers_strangers(url)):
+            remedy = "make label-studio-stop label-studio: it answers its own pages only (docs/annotating.md)"
+            return Finding(what, f"{url} {told}", remedy)
+    except ValueError as error:
+        return _refused(what, error)
+    except (OSError, AttributeError, httpx.HTTPError) as error:
         remedy = "make label-studio, or set LABEL_STUDIO_URL to a server that runs"
         return Finding(what, f"{url}: {_why(error)}", remedy, fatal=needed)
+    if listens_everywhere(url):
+        return _everywhere(what, url, "make label-studio-stop label-studio")
     pins = dict(
         re.findall(r"^(label[_-]studio)==(\S+)$", Path("constraints-label-studio.txt").read_text(), re.M)
     )
     wanted = next(iter(pins.values()), found)
     return Finding(what, f"{found} at {url}", "" if found == wanted else f"tested with {wanted}", fatal=False)
+
+
+def _everywhere(what: str, url: str, remedy: str) -> Finding:
+    return Finding(what, f"{url} listens on every address of this machine, without TLS", remedy)
+
+
+def _answers_strangers(url: str) -> str:
+    """Return to whom a Label Studio answers that is none of its own pages, or nothing."""
+    stranger = "https://stranger.invalid"
+    with httpx.Client(base_url=url, timeout=SECONDS) as client:
+        if client.get("/api/version", headers={"Host": "stranger.invalid"}).is_success:
+            return "answers to any name, so a page of another site reads it (ALLOWED_HOSTS)"
+        allowed = client.get("/api/version", headers={"Origin": stranger})
+        if allowed.headers.get("access-control-allow-origin") in ("*", stranger):
+            return "lets pages of other sites read its answers (CORS)"
+    return ""
 
 
 def _prefect(what: str) -> Finding:
@@ -96,10 +122,16 @@ def _prefect(what: str) -> Finding:
         found = "PREFECT_API_URL is not set: each flow starts a server of its own"
         return Finding(what, found, "make server, then export the URL that it prints", fatal=False)
     try:
-        found = str(ask_http(f"{url}/admin/version", headers=_prefect_headers()))
-        pools = ask_http(f"{url}/work_pools/filter", {}, _prefect_headers())
-    except OSError as error:
+        within(lambda: prefect_access.require_closed(url), 2 * SECONDS)
+        login = prefect_access.headers()
+        found = str(ask_http(f"{url}/admin/version", headers=login))
+        pools = ask_http(f"{url}/work_pools/filter", {}, login)
+    except ValueError as error:
+        return _refused(what, error)
+    except (OSError, httpx.HTTPError) as error:
         return Finding(what, f"{url}: {_why(error)}", "make server, or set PREFECT_API_URL to one that runs")
+    if listens_everywhere(url):
+        return _everywhere(what, url, "end it, then make server")
     states = {pool["name"]: pool.get("status") or "?" for pool in pools}
     told = ", ".join(f"{name} {state.lower()}" for name, state in states.items()) or "no pools"
     found, ours = f"{found} at {url}; {told}", version("prefect")
@@ -108,14 +140,6 @@ def _prefect(what: str) -> Finding:
     idle = [name for name, state in states.items() if state != "READY"]
     remedy = "make deploy" if not states else f"make worker POOL={idle[0]}" if idle else ""
     return Finding(what, found, remedy, fatal=False)
-
-
-def _prefect_headers() -> dict[str, str]:
-    if key := os.environ.get("PREFECT_API_KEY"):
-        return {"Authorization": f"Bearer {key}"}
-    if login := os.environ.get("PREFECT_API_AUTH_STRING"):
-        return {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
-    return {}
 
 
 def _ray(what: str) -> Finding:
@@ -130,6 +154,10 @@ def _ray(what: str) -> Finding:
             within(lambda: socket.create_connection((host, int(port)), SECONDS).close())
         except OSError as error:
             return Finding(what, f"{address}: {_why(error)}", "ray start --head there, or unset RAY_ADDRESS")
+    try:
+        ray_access.require_token(address)
+    except ValueError as error:
+        return _refused(what, error)
     try:
         done = subprocess.run(
             [sys.executable, "-c", JOIN], env=process.environment() | {"RAY_USAGE_STATS_ENABLED": "0"},
@@ -181,8 +209,7 @@ def _remotes(what: str) -> Finding:
                 what, found, remotes.SET_UP.format("restricted") + ", likewise public", fatal=False
             )
     except RuntimeError as error:
-        found, _, remedy = str(error).rpartition("; ")
-        return Finding(what, found, remedy)
+        return _refused(what, error)
     with Repo() as repo:
         for name in remotes.NAMES:
             try:
@@ -193,10 +220,18 @@ def _remotes(what: str) -> Finding:
     return Finding(what, "restricted and public: both writable")
 
 
+def _refused(what: str, error: Exception) -> Finding:
+    """Return a sentence of `what is wrong; what to do` as a finding."""
+    found, _, remedy = str(error).rpartition("; ")
+    return Finding(what, found, remedy)
+
+
 def _why(error: Exception) -> str:
     """Return an error in a few words, without what a server may have written into it."""
     if isinstance(error, urllib.error.HTTPError):
         return f"HTTP {error.code}"
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"HTTP {error.response.status_code}"
     reason = getattr(error, "reason", error)
     return f"{type(reason).__name__}: {getattr(reason, 'strerror', None) or reason}"[:120]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from tasks.benchmark_params import (
@@ -26,6 +26,20 @@ from tasks.section import Count, Section, Share
 Disease = Literal["normal", "bcc", "conjunctivitis", "uveitis", "ptosis", "scc", "strabismus", "tao"]
 PHANTOMS = Path("data/phantom")
 ReaderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+
+
+def _whole_between_quotes(path: str) -> str:
+    if found := [character for character in '"$`\\\n' if character in path]:
+        raise ValueError(
+            f"{path!r} holds {found[0]!r}, which the shell that runs a stage would read; blanks and any letters are "
+            "fine: rename the folder, or link to it by another name"
+        )
+    return path
+
+
+ShellWord = Annotated[
+    str, Field(min_length=1), AfterValidator(_whole_between_quotes)
+]  # in dvc.yaml between ""
 
 
 class Cohort(Section):
@@ -255,10 +269,10 @@ class Attributes(Section):
 class Inputs(Section):
     """Folders that the first stages and the screen read: patients, public faces, recognisers."""
 
-    patients: str
-    public: str
-    recognisers: str
-    annotations: str
+    patients: ShellWord
+    public: ShellWord
+    recognisers: ShellWord
+    annotations: ShellWord
 
 
 class Params(Section):

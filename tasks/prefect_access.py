@@ -88,7 +88,10 @@ def is_open(url: str) -> bool:
 
 
 def require_closed(url: str) -> None:
-    """Raise ValueError unless the server is reached privately, refuses strangers, and knows our login."""
+    """Raise ValueError unless the server is reached privately, refuses strangers, and knows our login.
+
+    Raises httpx.HTTPError where it does not answer as a server does.
+    """
     addresses.require_private("PREFECT_API_URL", url)
     with httpx.Client(timeout=SECONDS) as client:
         if is_open(url):
@@ -96,8 +99,10 @@ def require_closed(url: str) -> None:
                 f"PREFECT_API_URL: {urlsplit(url).netloc} answers without a login, so anybody who reaches it runs "
                 "code here; end it and start it by `make server`"
             )
-        if not client.get(f"{url.rstrip('/')}/admin/version", headers=headers()).is_success:
+        answer = client.get(f"{url.rstrip('/')}/admin/version", headers=headers())
+        if answer.status_code in (401, 403):
             raise ValueError(
                 f"{CLIENT}: {urlsplit(url).netloc} refuses the login of the variable or of {FILE}; copy it from the "
                 "checkout that runs `make server`"
             )
+        answer.raise_for_status()

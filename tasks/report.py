@@ -14,18 +14,6 @@ from tasks import durable, headline, report_pictures, shards, stage
 from tasks.params import Params, load
 
 STAGE = "report"
-# The stages whose time is shown, in their order.
-STAGES = (
-    "ingest_patients",
-    "ingest_public",
-    "profile_cohort",
-    "train_lora",
-    "plan_sampling",
-    "sample",
-    "screen_identity",
-    "select",
-)
-OF_PATIENTS = ("ingest_patients", "profile_cohort", "train_lora")  # their images are patients' photos
 LARGEST_MB = 6
 log = logging.getLogger(__name__)
 
@@ -58,16 +46,6 @@ def num_above(rows: pa.Table, leakage: dict[str, Any]) -> int:
     return len(above)
 
 
-def timings() -> dict[str, dict[str, float]]:
-    """Return the time of each stage that ran in this checkout, and its images unless they are the patients'."""
-    found = {stage: headline.read(shards.SCRATCH / "timings" / f"{stage}.json") for stage in STAGES}
-    return {
-        stage: {"seconds": timing["seconds"]} if stage in OF_PATIENTS else timing
-        for stage, timing in found.items()
-        if timing
-    }
-
-
 def measure(data: Path, tables: report_pictures.Tables, params: Params) -> Measured:
     """Return every figure of the page."""
     leakage = metrics(data, "leakage", "screen_identity")
@@ -81,7 +59,6 @@ def measure(data: Path, tables: report_pictures.Tables, params: Params) -> Measu
         arms=arms(data / "plan/plan.parquet", tables.kept, tables.rejected),
         num_selected=tables.selected.num_rows,
         num_above=num_above(tables.selected, leakage),
-        timings=timings(),
         paper_leakage=headline.PAPER_LEAKAGE,
         paper_distance=headline.PAPER_DISTANCE,
     )

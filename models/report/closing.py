@@ -7,7 +7,7 @@ from models.conditions import DISEASE_NAMES, DISEASES, SEVERITIES
 from models.report.html import Markup, bullets, section, table, tag
 from models.report.measured import Measured
 from models.report.plots import heat_table
-from models.report.words import NOTHING, count, percent, percent_interval
+from models.report.words import percent, percent_interval
 
 LIMITS = {
     "phantom": "These are phantoms, drawn faces, and small networks trained on drawings. The figures are not "
@@ -79,28 +79,6 @@ def _confusion(found: Mapping[str, Any]) -> list[Markup]:
         heat_table(confusion["diseases"], confusion["asked_by_judged"], "asked \\ seen"),
         tag("p", "Counts of images; the shade is the share of a row.", class_="weak"),
     ]
-
-
-def timings(measured: Measured) -> Markup:
-    """Return time and speed of each stage: the only part of the page that differs between equal runs."""
-    rows = []
-    for stage, timing in measured.timings.items():
-        seconds, images = timing.get("seconds") or 0.0, int(timing.get("images") or 0)
-        speed = f"{images / seconds:,.1f}" if images and seconds else NOTHING
-        rows.append((stage, f"{seconds:,.1f} s", count(images) if images else NOTHING, speed))
-    total = sum(timing.get("seconds") or 0.0 for timing in measured.timings.values())
-    columns = ("stage", "time", "images", "images/s")
-    shown = (
-        table(columns, [*rows, ("all", f"{total:,.1f} s", "", "")], class_="narrow")
-        if rows
-        else tag("p", "Nothing was timed in this checkout: the stages came from the cache.", class_="weak")
-    )
-    return section(
-        "timings",
-        "Time of each stage",
-        tag("p", "As last run on this machine; nothing else on this page differs between equal runs."),
-        shown,
-    )
 
 
 def limits(measured: Measured) -> Markup:

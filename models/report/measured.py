@@ -29,7 +29,6 @@ class Measured:
     arms: Mapping[str, Arm]
     num_selected: int
     num_above: int  # selected images above any recogniser's threshold
-    timings: Mapping[str, Mapping[str, float]]
     paper_leakage: Mapping[str, Mapping[str, float]]
     paper_distance: Mapping[str, Mapping[str, float]]
 

@@ -19,7 +19,6 @@ CONTENTS = {
     "distances": "Table 2",
     "reasons": "Reasons",
     "legibility": "Legibility",
-    "timings": "Time",
     "limits": "Limits",
 }
 
@@ -42,7 +41,6 @@ def page(measured: Measured, gallery: Gallery) -> Markup:
             figures.distances(measured),
             figures.reasons(measured),
             closing.legibility(measured),
-            closing.timings(measured),
             closing.limits(measured),
         ),
         tag("footer", tag("p", f"{LABELS[measured.profile]}. Every figure stands in data/metrics.")),

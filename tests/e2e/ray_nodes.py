@@ -1,6 +1,7 @@
 """Ray nodes on loopback addresses of this machine, each ended by its own process group."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
 
@@ -64,8 +66,28 @@ def _start(folder: Path, host: str, options: list[str], num_cpus: int, log: Path
 
 
 @contextmanager
-def cluster(folder: Path, others: int = 1, num_cpus: int = 1) -> Iterator[tuple[str, list[Node]]]:
-    """Start a head and other nodes; yield the cluster's address and the nodes, the head first."""
+def cluster(
+    folder: Path, others: int = 1, num_cpus: int = 1, *, closed: bool = True
+) -> Iterator[tuple[str, list[Node]]]:
+    """Start a head and other nodes; yield the cluster's address and the nodes, the head first.
+
+    Closed, they ask for a token, which this process and those that it starts have meanwhile.
+    """
+    folder.mkdir(exist_ok=True)
+    with patch.dict(os.environ, token_of(folder) if closed else {"RAY_AUTH_MODE": "disabled"}):
+        yield from _cluster(folder, others, num_cpus)
+
+
+def token_of(folder: Path) -> dict[str, str]:
+    """Return the variables of a token in a file of a folder, made if missing."""
+    file = folder / "token"
+    if not file.exists():
+        file.touch(0o600)
+        file.write_text(secrets.token_hex(32))
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file)}
+
+
+def _cluster(folder: Path, others: int, num_cpus: int) -> Iterator[tuple[str, list[Node]]]:
     port, nodes = free_port(), []
     address = f"{HEAD}:{port}"
     try:

@@ -159,8 +159,13 @@ def test_a_session_alone_changes_nothing(office: Office, headers: dict[str, str]
 
 def test_the_server_s_own_page_changes_what_it_is_asked_to(office: Office) -> None:
     path, url = f"/api/projects/{office.project}", office.world.url
-    assert office.browser.patch(path, json={"title": "a"}, headers={"Origin": url}).status_code == 200
-    assert office.browser.patch(path, json={"title": "b"}, headers={"Referer": f"{url}/x"}).status_code == 200
+    assert office.browser.patch(path, json={"title": "renamed"}, headers={"Origin": url}).status_code == 200
+    assert (
+        office.browser.patch(
+            path, json={"title": "renamed again"}, headers={"Referer": f"{url}/x"}
+        ).status_code
+        == 200
+    )
 
 
 def test_nobody_logs_in_by_a_foreign_page(office: Office) -> None:
