@@ -5,9 +5,10 @@ import os
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from models.attributes.deepface import estimate
 from models.diffusion.images import encode_png
 from models.photos.alignment import Aligner, load_aligner
 from models.photos.decoding import Limits, decode_photo
-from models.photos.duplicates import first_seen, near_duplicates, perceptual_hash
+from models.photos.duplicates import first_seen, near_duplicates, perceptual_hash, thumbnail
 from models.photos.rejection import Rejection
 from tasks import entry, schemas, shards
 from tasks.params import Ingest
@@ -25,12 +26,22 @@ CHECKED = pa.schema(
     [
         *(schemas.FACE.field(name) for name in ("image_id", "image", "file", "flags", "age", "gender")),
         ("perceptual_hash", pa.uint64()),
+        ("file_sha256", pa.string()),
+        ("picture_sha256", pa.string()),  # of all upright pixels, before any crop
+        ("thumbnail", pa.binary()),
+        ("compared", pa.bool_()),  # looked at for the sake of others alone; its pixels are not kept
         ("reason", pa.string()),
         ("detail", pa.string()),
     ]
 )
 READ = pa.schema(
-    [("file", pa.string()), ("data", pa.large_binary()), ("reason", pa.string()), ("detail", pa.string())]
+    [
+        ("file", pa.string()),
+        ("compared", pa.bool_()),
+        ("data", pa.large_binary()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
 )
 
 
@@ -99,33 +110,34 @@ class Examiner:
         return pa.Table.from_pylist(checked, schema=CHECKED)
 
     def _examine(self, row: dict, faces: list[np.ndarray]) -> dict:
+        about = {name: row[name] for name in ("file", "compared")}
+        about["file_sha256"] = hashlib.sha256(row["data"]).hexdigest()
         try:
             rgb, flags = decode_photo(row["data"], self.work.limits)
+            about |= {"picture_sha256": schemas.image_id(rgb), "thumbnail": thumbnail(rgb).tobytes()}
             aligned = self.align(rgb)
         except Rejection as rejection:
-            return {"file": row["file"], "reason": rejection.reason, "detail": rejection.detail}
+            return about | {"reason": rejection.reason, "detail": rejection.detail}
+        about |= {"image_id": schemas.image_id(aligned.image), "reason": "", "detail": ""}
+        if row["compared"]:
+            return about
         faces.append(aligned.image)
-        return {
-            "file": row["file"],
-            "image_id": schemas.image_id(aligned.image),
+        return about | {
             "image": encode_png(aligned.image),
             "flags": flags + aligned.flags,
             "perceptual_hash": perceptual_hash(aligned.image),
-            "reason": "",
-            "detail": "",
         }
 
 
 def read_photos(part: pa.Table, files: dict[str, Path], max_bytes: int) -> pa.Table:
     """Return the named files' bytes as READ, or the reasons why they cannot be read."""
     rows = []
-    for name in part["file"].to_pylist():
+    for row in part.to_pylist():
         try:
-            rows.append(
-                {"file": name, "data": read_photo(files[name], max_bytes), "reason": "", "detail": ""}
-            )
+            row |= {"data": read_photo(files[row["file"]], max_bytes), "reason": "", "detail": ""}
         except Rejection as rejection:
-            rows.append({"file": name, "reason": rejection.reason, "detail": rejection.detail})
+            row |= {"reason": rejection.reason, "detail": rejection.detail}
+        rows.append(row)
     return pa.Table.from_pylist(rows, schema=READ)
 
 
@@ -142,16 +154,21 @@ def examine(
     stage: str,
     fingerprint: str,
     deepface_home: Path | None,
+    compared: Collection[str] = (),
 ) -> Path:
     """Check and align the named photos shard by shard; return the scratch folder of CHECKED tables.
 
-    With a `deepface_home`, age and gender are estimated too.
+    With a `deepface_home`, age and gender are estimated too. Photos that are `compared` come last; of them it is
+    only known which others they equal.
     """
     limits = Limits(section.min_size_px, section.max_megapixels, section.max_aspect)
     detector_path = Path(section.detector_path) if section.detector_path else None
     work = Examination(limits, section.detector, detector_path, section.image_size_px, deepface_home)
+    listed = [(name, False) for name in names] + [(name, True) for name in sorted(compared)]
+    columns = {"file": pa.array([name for name, _ in listed], pa.string()),
+               "compared": pa.array([is_compared for _, is_compared in listed], pa.bool_())}  # fmt: skip
     return shards.compute_shards(
-        pa.table({"file": pa.array(names, pa.string())}),
+        pa.table(columns),
         work,
         shard_rows=section.shard_rows,
         stage=stage,
@@ -161,14 +178,24 @@ def examine(
     )
 
 
-def kept_rows(folder: Path, max_bits: int) -> tuple[list[dict], list[dict]]:
-    """Return the accepted photos without pixels, duplicates flagged, and QUARANTINE rows of the others.
-
-    An accepted row's `twin_of` is the image_id of the first photo that it nearly equals, else its own.
-    """
+def checked_rows(folder: Path) -> list[dict]:
+    """Return all CHECKED rows without pixels."""
     columns = [name for name in CHECKED.names if name != "image"]
-    rows = shards.read_table(folder, columns=columns).to_pylist()
-    kept = [row for row in rows if not row["reason"]]
+    return shards.read_table(folder, columns=columns).to_pylist()
+
+
+def kept_rows(
+    rows: list[dict], max_bits: int, against: Mapping[str, tuple[str, str]] = MappingProxyType({})
+) -> tuple[list[dict], list[dict]]:
+    """Return the accepted photos, duplicates flagged, and QUARANTINE rows of the others.
+
+    `against` has a reason and its detail for further files. An accepted row's `twin_of` is the image_id of the
+    first photo that it nearly equals, else its own.
+    """
+    for row in rows:
+        if not row["reason"] and row["file"] in against:
+            row["reason"], row["detail"] = against[row["file"]]
+    kept = [row for row in rows if not (row["reason"] or row["compared"])]
     ids = [row["image_id"] for row in kept]
     exact = first_seen(ids)
     near = near_duplicates(np.array([row["perceptual_hash"] for row in kept], np.uint64), max_bits)
@@ -180,24 +207,22 @@ def kept_rows(folder: Path, max_bits: int) -> tuple[list[dict], list[dict]]:
             row["flags"].append("near_duplicate")
         row["twin_of"] = kept[near[index]]["twin_of"] if near[index] >= 0 else row["image_id"]
         row["has_duplicate"] = row["image_id"] in repeated
-    rejected = [{name: row.get(name) for name in schemas.QUARANTINE.names} for row in rows if row["reason"]]
-    return kept, rejected
+    out = [row for row in rows if row["reason"] and not row["compared"]]
+    return kept, [{name: row.get(name) for name in schemas.QUARANTINE.names} for row in out]
 
 
 def with_pixels(folder: Path, rows: list[dict], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield one table per scratch shard: its accepted pixels beside the columns in `rows`, in order."""
-    start = 0
+    """Yield one table per scratch shard: the pixels of the photos in `rows` beside their columns, in order."""
+    by_file, done = {row["file"]: row for row in rows}, 0
     for shard in sorted(folder.glob("shard-*.parquet")):
-        pixels = shards.read_table(shard, columns=["image", "reason"]).to_pylist()
-        images = [row["image"] for row in pixels if row["reason"] == ""]
-        part = rows[start : start + len(images)]
-        start += len(images)
-        merged = [row | {"image": image} for row, image in zip(part, images, strict=True)]
+        pixels = shards.read_table(shard, columns=["file", "image"]).to_pylist()
+        merged = [by_file[row["file"]] | row for row in pixels if row["file"] in by_file]
+        done += len(merged)
         yield pa.Table.from_pylist([{n: row.get(n) for n in schema.names} for row in merged], schema=schema)
-    assert start == len(rows)
+    assert done == len(rows)
 
 
-def summary(num_in: int, kept: list[dict], rejected: list[dict], **more: int) -> dict:
+def summary(num_in: int, kept: list[dict], rejected: list[dict], **more: object) -> dict:
     """Return the stage's metrics; in = kept + quarantined is asserted here."""
     assert num_in == len(kept) + len(rejected), (num_in, len(kept), len(rejected))
     return {
@@ -230,4 +255,12 @@ def refuse_empty(summary: dict, stage: str) -> None:
         raise ValueError(
             f"{stage}: kept 0 of {summary['in']}, at least 1 needed; reasons: {summary['reasons']}; "
             "see quarantine.parquet, then mend the source or the limits in params.yaml"
+        )
+
+
+def refuse_unlisted(summary: dict, stage: str) -> None:
+    """End the stage with an error when a folder could not be listed: nobody knows what lies in it."""
+    if number := summary["reasons"].get("unreadable_folder"):
+        raise ValueError(
+            f"{stage}: {number} folders could not be listed; quarantine.parquet names them; give them read permission"
         )

@@ -1,67 +1,62 @@
 """Stage ingest_patients: photos and records -> aligned faces with what is known; rejects in quarantine."""
 
+import logging
 import math
-import unicodedata
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from models.records import OLDEST, check, normalise, read_records
+from models.photos.listing import Listing, list_folder
+from models.records.cells import OLDEST
+from models.records.identity import judge_files, judge_persons
+from models.records.record import Record, read_records
 from tasks import durable, ingest, schemas, shards, stage
+from tasks.ingest_account import account, of_the_table
+from tasks.ingest_identity import Resolver, judge_pictures
 from tasks.params import IngestPatients, load
 
 STAGE = "ingest_patients"
 KNOWN = ("patient_id", "visit_date", "eye", "disease", "gender")
+log = logging.getLogger(__name__)
 
 
-def resolve(named: str, files: dict[str, Path], source: Path, pattern: str) -> tuple[str, str]:
-    """Return a record's photo as a key of `files`, or "" with the reason.
-
-    Tables name photos from the source folder or from the fixed beginning of the glob (`photos/`).
-    """
-    fixed = [part for part in Path(pattern).parts[:-1] if not set("*?[") & set(part)]
-    prefix = "/".join(fixed) + "/" if fixed else ""
-    wanted = unicodedata.normalize("NFC", named)
-    for name in (wanted, prefix + wanted):
-        if name in files:
-            return name, ""
-    is_folder = any((source / base / named).is_dir() for base in ("", prefix))
-    return "", "not_a_file" if is_folder else "file_missing"
-
-
-def match(
-    source: Path, files: dict[str, Path], section: IngestPatients
-) -> tuple[dict[str, dict], list[dict]]:
-    """Return the good records by photo, and QUARANTINE rows of bad records and of photos without one."""
-    records = normalise(read_records(source / section.records))
-    good: dict[str, dict] = {}
-    rejected: list[dict] = []
-    claimed: set[str] = set()
-    for record, reason in zip(records.to_dict("records"), check(records), strict=True):
-        name, absent = resolve(record["file"], files, source, section.glob) if record["file"] else ("", "")
-        if name:
-            claimed.add(name)
-        # "a.jpg" and "photos/a.jpg" are one photo, which the table's own check cannot see
-        reason = reason or absent or ("file_named_twice" if name in good else "")
-        if reason:
-            rejected.append({"file": record["file"], "row": record["row"], "reason": reason, "detail": ""})
-        else:
-            good[name] = record
-    orphans = [name for name in files if name not in claimed and name != section.records]
-    rejected += [
-        {"file": name, "row": None, "reason": "photo_without_record", "detail": ""} for name in orphans
+def without_record(listing: Listing, records: list[Record]) -> list[dict]:
+    """Return QUARANTINE rows of what lies in the folder and no record names, photos first."""
+    named = {record.file for record in records}
+    alike = listing.ambiguous()
+    found = [
+        (
+            name,
+            "ambiguous_file_name",
+            "another name differs in case or Unicode form alone; rename one of them",
+        )
+        if name in alike
+        else (name, "photo_without_record", "no row of the table names it by its path")
+        for name in listing.photos
     ]
-    return good, rejected
+    found += [(name, *why) for name, why in listing.refused.items()]
+    return [
+        {"file": name, "row": None, "line": None, "reason": reason, "detail": detail}
+        for name, reason, detail in found
+        if name not in named
+    ]
 
 
-def describe(face: dict, record: dict) -> None:
+def turned_away(records: list[Record]) -> list[dict]:
+    """Return QUARANTINE rows of the records that have a reason."""
+    columns = ("file", "row", "line", "reason", "detail")
+    return [{name: getattr(record, name) for name in columns} for record in records if record.reason]
+
+
+def describe(face: dict, record: Record) -> None:
     """Add the record's columns to a face; ages beyond the published bins are capped, unknowns are null."""
-    face |= {name: record[name] for name in KNOWN}
-    face["gender"] = record["gender"] or None
-    face["age"] = None if math.isnan(record["age"]) else min(record["age"], OLDEST)
-    if record["age"] > OLDEST:
+    face |= {name: getattr(record, name) for name in KNOWN}
+    face["flags"] += record.flags
+    face["gender"] = record.gender or None
+    face["age"] = None if math.isnan(record.age) else min(record.age, OLDEST)
+    if record.age > OLDEST:
         face["flags"].append("age_capped")
 
 
@@ -86,28 +81,37 @@ def hold_out(faces: list[dict], share: float) -> None:
 
 
 def run(source: Path, faces: Path, quarantine: Path, metrics: Path, section: IngestPatients) -> None:
-    """Ingest records and photos of `source`; every record, and every photo without one, is counted."""
-    files = ingest.list_files(source, section.glob)
-    records, rejected = match(source, files, section)
-    num_in = len(records) + len(rejected)
+    """Ingest records and photos of `source`; every physical line, every photo and every other file is counted."""
+    listing = list_folder(source, section.glob)
+    for found in (listing.photos, listing.others):
+        found.pop(section.records, None)
+    records, table, unread = read_records(source / section.records)
+    judge_persons(records)
+    naming = judge_files(records, Resolver(listing, source, section.glob))
+    rejected = turned_away(records) + without_record(listing, records)
+    num_in = sum(not record.reason for record in records) + len(rejected)
+    good = {record.file: record for record in records if not record.reason}
     fingerprint = ingest.fingerprint(STAGE, section, source)
-    folder = ingest.examine(sorted(records), files, section, STAGE, fingerprint, None)
-    kept, bad_photos = ingest.kept_rows(folder, section.near_duplicate_bits)
+    compared = {name for name in naming if name in listing.photos} - set(good)
+    folder = ingest.examine(sorted(good), listing.photos, section, STAGE, fingerprint, None, compared)
+    rows = ingest.checked_rows(folder)
+    kept, bad_photos = ingest.kept_rows(rows, section.near_duplicate_bits, judge_pictures(rows, naming))
     for face in kept:
-        describe(face, records[face["file"]])
+        describe(face, good[face["file"]])
     for row in bad_photos:
-        row["row"] = records[row["file"]]["row"]
+        row |= {"row": good[row["file"]].row, "line": good[row["file"]].line}
     hold_out(kept, section.held_out_share)
     rejected += bad_photos
-    orphans = sum(row["row"] is None for row in rejected)
     summary = ingest.summary(
-        num_in, kept, rejected, records=num_in - orphans, photos_without_record=orphans,
-        patients=len({face["patient_id"] for face in kept}),
+        num_in, kept, rejected, records=len(records), photos_without_record=num_in - len(records),
+        patients=len({face["patient_id"] for face in kept}), **of_the_table(table, records, unread, listing),
     )  # fmt: skip
     ingest.write_outs(folder, kept, rejected, schemas.PATIENT_FACE, faces, quarantine)
     durable.write_json(metrics, summary)
+    log.info("%s", account(summary, table))
     shards.clear_scratch(STAGE, fingerprint)
     ingest.refuse_empty(summary, STAGE)
+    ingest.refuse_unlisted(summary, STAGE)
 
 
 def main(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from models.photos.listing import list_folder
 from tasks import durable, ingest, schemas, shards, stage
 from tasks.params import IngestPublic, load
 
@@ -28,17 +29,22 @@ def run(
             f"{STAGE}.calibration_share + floor_share: {section.calibration_share + section.floor_share} "
             "must be below 1; the rest are the donors"
         )
-    files = ingest.list_files(source, section.glob)
+    listing = list_folder(source, section.glob)
+    files = listing.photos
     fingerprint = ingest.fingerprint(STAGE, section, source, home)
     folder = ingest.examine(list(files), files, section, STAGE, fingerprint, home)
-    kept, rejected = ingest.kept_rows(folder, section.near_duplicate_bits)
+    kept, rejected = ingest.kept_rows(ingest.checked_rows(folder), section.near_duplicate_bits)
     for face in kept:
         face["split"] = split_of(face, section)
-    summary = ingest.summary(len(files), kept, rejected)
+    rejected += [{"file": name, "reason": reason, "detail": detail}
+                 for name, (reason, detail) in listing.refused.items()]  # fmt: skip
+    num_in = len(files) + len(listing.refused)
+    summary = ingest.summary(num_in, kept, rejected, other_files=listing.count_others())
     ingest.write_outs(folder, kept, rejected, schemas.PUBLIC_FACE, faces, quarantine)
     durable.write_json(metrics, summary)
     shards.clear_scratch(STAGE, fingerprint)
     ingest.refuse_empty(summary, STAGE)
+    ingest.refuse_unlisted(summary, STAGE)
 
 
 def main(

@@ -34,7 +34,13 @@ PATIENT_FACE = pa.schema(
 PUBLIC_FACE = FACE
 
 QUARANTINE = pa.schema(
-    [("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("detail", pa.string())]
+    [
+        ("file", pa.string()),
+        ("row", pa.int64()),  # the record's number from 1, null for a file without one
+        ("line", pa.int64()),  # its physical line in the table, likewise
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
 )
 
 PLAN = pa.schema(

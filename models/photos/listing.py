@@ -47,10 +47,11 @@ class Listing:
         return found
 
     @cached_property
-    def _by_tail(self) -> dict[str, list[str]]:
+    def _by_base(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for name in self.photos:
-            found.setdefault(fold(name).rpartition("/")[2], []).append(name)
+            for base in _bases(fold(name)):
+                found.setdefault(base, []).append(name)
         return found
 
     def find(self, named: str) -> list[str]:
@@ -61,16 +62,23 @@ class Listing:
         """Return the entries that another one equals but for case, separators and Unicode form."""
         return {name for names in self._by_fold.values() if len(names) > 1 for name in names}
 
-    def ending_like(self, named: str) -> list[str]:
-        """Return the photos that share the longest tail with `named`, whatever folder it starts from."""
-        parts = fold(named).split("/")
-        found = self._by_tail.get(parts[-1], [])
-        for start in range(len(parts) - 2, -1, -1):
-            tail = "/" + "/".join(parts[start:])
-            nearer = [name for name in found if f"/{fold(name)}".endswith(tail)]
-            if not nearer:
-                break
-            found = nearer
+    def meant_by(self, named: str, prefix: str = "") -> list[str]:
+        """Return the photos that a path from elsewhere may mean, with any ending or none.
+
+        One of the two paths ends with the other: C:/Export/photos/a.jpg, or a.jpg for photos/x/a.jpg. Photos
+        below the folder `prefix` may be named from there.
+        """
+        wanted = _stem(fold(named))
+        candidates = dict.fromkeys(
+            name for base in _bases(fold(named)) for name in self._by_base.get(base, ())
+        )
+        found = []
+        for name in candidates:
+            whole = _stem(fold(name))
+            inner = whole.removeprefix(fold(prefix) + "/") if prefix else whole
+            pairs = ((wanted, whole), (wanted, inner), (whole, wanted))
+            if any(f"/{long}".endswith(f"/{short}") for long, short in pairs):
+                found.append(name)
         return found
 
     def count_others(self) -> dict[str, int]:
@@ -115,6 +123,17 @@ def fold(name: str) -> str:
     text = "".join(letter for letter in text if unicodedata.category(letter) not in ("Cf", "Cc"))
     parts = [part.strip() for part in unicodedata.normalize("NFC", text).split("/")]
     return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _stem(folded: str) -> str:
+    """Return a path without its ending, so that a.jpeg and a meet a.jpg."""
+    folder, slash, base = folded.rpartition("/")
+    return folder + slash + (base.rpartition(".")[0] or base)
+
+
+def _bases(folded: str) -> set[str]:
+    base = folded.rpartition("/")[2]
+    return {base, _stem(base)}
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,10 @@ RECORDS = {
     "unknown disease": (ROW.replace("H10.1,Conjunctivitis", "H40.1,Glaucoma"), "unknown_disease"),
     "missing consent": (ROW.replace("yes", ""), "missing_consent"),
     "consent refused": (ROW.replace("yes", "no"), "consent_refused"),
-    "impossible age": (ROW.replace("40", "-4"), "impossible_age"),
+    "two patients": (ROW.replace("p1", "p1; p2"), "invalid_patient_id"),
+    "spreadsheet's number": (ROW.replace("p1", "1.23E+05"), "invalid_patient_id"),
+    "doubt": (ROW.replace("Conjunctivitis", "V.a. Conjunctivitis"), "doubtful_diagnosis"),
+    "two diagnoses": (ROW.replace("H10.1", "H10.1 H20.0"), "several_diagnoses"),
     "no patient": (ROW.replace("p1", ""), "missing_patient_id"),
     "file missing": (ROW.replace("{file}", "nowhere.png"), "file_missing"),
     "no file": (ROW.replace("photos/{file}", ""), "no_file_named"),
@@ -185,7 +188,11 @@ def test_record(hospital, case):
     kept, quarantine, _ = ingest(hospital, [row.format(file="case.png")])
     assert not kept
     assert [q["reason"] for q in quarantine if q["row"] == 2] == [expected]
-    assert {q["reason"] for q in quarantine if q["row"] is None} == {"photo_without_record"}
+    assert all(q["detail"].startswith(f"line {q['line']}: ") for q in quarantine if q["row"])
+    beside = {q["file"]: q["reason"] for q in quarantine if q["row"] is None}
+    assert beside.pop("photos/folder.jpg/inner.png") == "photo_without_record"
+    assert beside.items() <= {"photos/case.png": "photo_without_record", "photos/link.png": "symbolic_link",
+                              "photos/fifo.png": "not_a_file"}.items()  # fmt: skip
 
 
 def test_a_file_named_twice_and_a_photo_without_record(hospital):

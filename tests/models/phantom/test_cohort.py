@@ -9,7 +9,7 @@ import pytest
 from models.conditions import DISEASES
 from models.phantom import sample_phantom
 from models.phantom.cohort import BOTH_EYES, VIEWERS_SIDE, VISITS, patients, public
-from models.records import disease_of
+from models.records.diagnoses import disease_of
 
 
 def by_patient(num_patients: int, seed: int = 7) -> list[list]:

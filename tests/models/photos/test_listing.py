@@ -140,12 +140,14 @@ def test_patterns_that_lead_out_and_sources_that_are_none(tmp_path):
         list_folder(tmp_path / "nowhere")
 
 
-def test_the_longest_shared_tail_wins_where_a_path_starts_elsewhere(tmp_path):
-    put(tmp_path, {"photos/x/a.png": PNG, "photos/y/a.png": PNG})
+def test_a_path_from_elsewhere_means_the_photos_whose_path_it_ends_with(tmp_path):
+    put(tmp_path, {"photos/x/a.png": PNG, "photos/y/a.png": PNG, "photos/b.jpg": PNG})
     found = list_folder(tmp_path)
-    assert found.ending_like(r"C:\Klinik\Y\A.png") == ["photos/y/a.png"]
-    assert sorted(found.ending_like("/elsewhere/a.png")) == ["photos/x/a.png", "photos/y/a.png"]
-    assert found.ending_like("/elsewhere/b.png") == []
+    assert found.meant_by(r"C:\Klinik\Photos\Y\A.png") == ["photos/y/a.png"]
+    assert sorted(found.meant_by("a.png")) == ["photos/x/a.png", "photos/y/a.png"]
+    assert found.meant_by("photos/z/a.png") == []  # another folder's file of that name
+    assert found.meant_by("/elsewhere/b.jpeg", "photos") == ["photos/b.jpg"]
+    assert found.meant_by("b", "photos") == ["photos/b.jpg"]
 
 
 def test_spellings_of_one_path_fold_alike():

@@ -1,0 +1,202 @@
+"""Who a row is about and which photo it is about, judged over all rows: one person, one file at a time."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import date
+
+from models.records.cells import NUMBERED
+from models.records.record import Record
+
+YEAR_DAYS = 365.2425
+AGE_SLACK_YEARS = 1.0  # ages are rounded, and told of the day before or after
+MAX_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who an id is: all spellings of it share the key; several spellings are ambiguous until somebody decides."""
+
+    key: str
+    spellings: tuple[str, ...]
+
+
+def id_keys(patient_id: str) -> tuple[str, str]:
+    """Return an id's structure without case, separators and leading zeros, and the same once it is run together.
+
+    P-001-02 is (p1-2, p102): a dash stays where it alone keeps two numbers apart.
+    """
+    whole = NUMBERED.fullmatch(patient_id)
+    tokens = re.findall(r"\d+|[^\W\d_]+", (whole[1] if whole else patient_id).casefold())
+    return _join(tokens, "-"), _join(re.findall(r"\d+|\D+", "".join(tokens)), "-")
+
+
+def _join(tokens: list[str], separator: str) -> str:
+    parts: list[str] = []
+    for token in tokens:
+        is_number = token.isdecimal()
+        if is_number and parts and parts[-1].isdecimal():
+            parts.append(separator)
+        parts.append(str(int(token)) if is_number else token)
+    return "".join(parts)
+
+
+def persons(ids: Iterable[str]) -> dict[str, Person]:
+    """Return who each id is. Ids that are equal but for case, separators, leading zeros and `.0` are one group.
+
+    Within a group, ids that all keep their numbers apart are as many persons as structures: 1-11 and 11-1.
+    """
+    by_key: dict[str, list[str]] = defaultdict(list)
+    for one in dict.fromkeys(ids):
+        for found in {*id_keys(one)}:
+            by_key[found].append(one)
+    group: dict[str, set[str]] = {}
+    for alike in by_key.values():
+        merged = set().union(*(group.get(one, {one}) for one in alike))
+        for one in merged:
+            group[one] = merged
+    everyone: dict[str, Person] = {}
+    for one, alike in group.items():
+        if len(alike) > 1 and all("-" in id_keys(other)[0] for other in alike):
+            alike = {other for other in alike if id_keys(other)[0] == id_keys(one)[0]}
+        everyone[one] = Person(min(alike), tuple(sorted(alike)))
+    return everyone
+
+
+def judge_persons(records: list[Record]) -> None:
+    """Give every record its person, and reasons to those whose person contradicts itself or refused anywhere."""
+    readable = [
+        r
+        for r in records
+        if r.patient_id and r.reason not in ("bad_row", "bad_encoding", "invalid_patient_id")
+    ]
+    known = persons(r.patient_id for r in readable)
+    mine: dict[str, list[Record]] = defaultdict(list)
+    for record in readable:
+        record.person = known[record.patient_id].key
+        mine[record.person].append(record)
+    for person, line in _refusals(records, known).items():
+        _reject(mine[person], "consent_refused_elsewhere", f"line {line} refuses for this patient")
+    for rows in mine.values():
+        spellings = known[rows[0].patient_id].spellings
+        if len(spellings) > 1:
+            _reject(
+                rows, "ambiguous_patient_id", f"found {_listed(spellings)}; expected one spelling of one id"
+            )
+        _judge_person(rows)
+    _judge_record_ids(readable)
+
+
+def _refusals(records: list[Record], known: dict[str, Person]) -> dict[str, int]:
+    """Return person -> line of a row that refuses; one that cannot be read refuses for whoever it may name."""
+    by_key: dict[str, set[str]] = defaultdict(set)
+    for one, person in known.items():
+        for found in id_keys(one):
+            by_key[found].add(person.key)
+    refused: dict[str, int] = {}
+    for record in records:
+        if not record.refuses:
+            continue
+        if record.person:
+            refused.setdefault(record.person, record.line)
+            continue
+        for text in record.texts or (record.patient_id,):
+            pieces = (text, *re.split(r"[;,|&+/\s]+", text))
+            for person in {
+                person
+                for piece in pieces
+                if piece
+                for found in id_keys(piece)
+                for person in by_key.get(found, ())
+            }:
+                refused.setdefault(person, record.line)
+    return refused
+
+
+def _judge_person(rows: list[Record]) -> None:
+    if len({record.gender for record in rows if record.gender}) > 1:
+        _reject(rows, "conflicting_gender", f"found two under one patient id, {_lines(rows)}; expected one")
+    if _ages_conflict(rows):
+        _reject(
+            rows,
+            "conflicting_age",
+            f"found ages that do not follow the dates, {_lines(rows)}; expected one birthday",
+        )
+
+
+def _ages_conflict(rows: list[Record]) -> bool:
+    """Tell whether no birthday fits all ages at their dates, give or take a year."""
+    latest, earliest = -math.inf, math.inf
+    for record in rows:
+        if record.visit_date and not math.isnan(record.age):
+            born = date.fromisoformat(record.visit_date).toordinal() / YEAR_DAYS - record.age
+            latest, earliest = max(latest, born - 1), min(earliest, born)
+    return latest > earliest + AGE_SLACK_YEARS
+
+
+def _judge_record_ids(records: list[Record]) -> None:
+    """A record's id under two persons is nobody's."""
+    by_id: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.record_id:
+            by_id[record.record_id].append(record)
+    for rows in by_id.values():
+        if len({record.person for record in rows}) > 1:
+            _reject(
+                rows,
+                "duplicate_id",
+                f"found one record id for several patients, {_lines(rows)}; expected one each",
+            )
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a row's path leads to: one listed photo, or "" with the reason; `claims` are all it may mean."""
+
+    name: str = ""
+    reason: str = ""
+    detail: str = ""
+    claims: frozenset[str] = field(default_factory=frozenset)
+
+
+def judge_files(records: list[Record], resolve: Callable[[str], Target]) -> dict[str, list[Record]]:
+    """Resolve every row's photo, judge all rows of a photo together, and return photo -> the rows that name it.
+
+    A refusal reaches every photo that its row may mean. Rows that agree are one; of others none counts.
+    """
+    naming: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        found = [resolve(text) for text in record.texts or (record.file,) if text]
+        for name in {name for target in found for name in target.claims}:
+            naming[name].append(record)
+        if found and not record.texts:
+            record.file = found[0].name or record.file
+            if found[0].reason:
+                record.reject(found[0].reason, f'found "{record.file}"; {found[0].detail}')
+    for name, rows in naming.items():
+        refusing = next((record for record in rows if record.refuses), None)
+        if refusing:
+            _reject(rows, "consent_refused_elsewhere", f"line {refusing.line} refuses for this photo")
+        elif len(rows) > 1:
+            agree = len({record.says for record in rows}) == 1 and all(record.file == name for record in rows)
+            detail = f"found one photo in {_lines(rows)}; expected one row for one photo"
+            _reject(rows[1:] if agree else rows, "file_named_twice", detail)
+    return dict(naming)
+
+
+def _reject(rows: Iterable[Record], reason: str, detail: str) -> None:
+    for record in rows:
+        record.reject(reason, detail)
+
+
+def _lines(rows: list[Record]) -> str:
+    return "lines " + _listed([str(record.line) for record in rows])
+
+
+def _listed(texts: Iterable[str]) -> str:
+    every = list(texts)
+    return ", ".join(every[:MAX_LISTED]) + (
+        f" and {len(every) - MAX_LISTED} more" if len(every) > MAX_LISTED else ""
+    )
