@@ -24,6 +24,7 @@ STAGES = (
     "sample",
     "screen_identity",
     "select",
+    "recheck_identity",
 )
 OF_PATIENTS = ("ingest_patients", "profile_cohort", "train_lora")  # their images are patients' photos
 LARGEST_MB = 6

@@ -68,7 +68,7 @@ def world(tmp_path_factory):
 def section(world, **changes) -> ScreenIdentity:
     values = {
         "recognisers": {n: str(world / f"{n}.onnx") for n in ("arcface", "cosface")},
-        "fpir": 0.01, "block_rows": 7, "confidence": 0.95,
+        "fpir": 0.01, "block_rows": 7, "confidence": 0.95, "bootstrap": 200, "seed": 7,
     }  # fmt: skip
     return ScreenIdentity.model_validate(values | changes)
 
