@@ -215,7 +215,9 @@ def main(
     selected: Annotated[Path, typer.Option(help="out: shards of the images selected")],
     metrics: Annotated[Path, typer.Option(help="out: Table 2 and the shortfall as JSON")],
     legibility: Annotated[Path, typer.Option(help="out: how well the diseases are recognised, as JSON")],
-    exact: Annotated[Path, typer.Option(help="out: Table 2 against the patients, which stays in the hospital")],
+    exact: Annotated[
+        Path, typer.Option(help="out: Table 2 against the patients, which stays in the hospital")
+    ],
 ) -> None:
     """Select the images that match the patients' statistics."""
     params = load(Path("params.yaml"))

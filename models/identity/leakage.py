@@ -30,7 +30,9 @@ class Threshold:
         Above the k-th largest of n lies a share that follows Beta(k, n + 1 - k), whatever the similarities' law.
         """
         rank = self.num_hits + 1
-        low, high = beta.ppf([(1 - confidence) / 2, (1 + confidence) / 2], rank, self.num_calibration + 1 - rank)
+        low, high = beta.ppf(
+            [(1 - confidence) / 2, (1 + confidence) / 2], rank, self.num_calibration + 1 - rank
+        )
         return float(low), float(high)
 
 

@@ -95,9 +95,7 @@ def counts_of(cells: Int[np.ndarray, "n 3"], mechanism: Mechanism) -> Int[np.nda
     return counts
 
 
-def cohort_profile(
-    cells: Int[np.ndarray, "n 3"], mechanism: Mechanism, noise_key: bytes
-) -> dict[str, Any]:
+def cohort_profile(cells: Int[np.ndarray, "n 3"], mechanism: Mechanism, noise_key: bytes) -> dict[str, Any]:
     """Return P(disease), P(age), P(gender) and their joint, from one row a patient and `version_of` as the key.
 
     Everything told is a function of noisy counts: three margins and, if joint_share is above 0, the joint. The

@@ -1,6 +1,6 @@
 """Table 2: how far the diseases, ages and genders of a set of images lie from the published profile's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 

@@ -124,6 +124,26 @@ def test_too_few_calibration_faces_are_refused_with_the_remedy(world, tmp_path):
         screen(world, tmp_path, fpir=0.004)
 
 
+def test_a_floor_beyond_doubt_fails_after_table_1_is_written(world, tmp_path):
+    """Public faces of the floor that are the patients' kin: the threshold means another rate than it was set for."""
+    public = shards.read_table(world / "public").to_pylist()
+    kin = iter(shards.read_table(world / "patients", columns=["image"])["image"].to_pylist())
+    for row in public:
+        if row["split"] == "floor" and (image := next(kin, None)):
+            row["image"] = image
+    shards.write_shards(pa.Table.from_pylist(public, schema=PUBLIC_FACE), tmp_path / "public", shard_rows=100)
+    arguments = (
+        world / "samples", world / "patients", tmp_path / "public", tmp_path / "out", tmp_path / "t.json",
+    )  # fmt: skip
+    with pytest.raises(
+        ValueError,
+        match=r"screen_identity\.fpir: arcface: 4\d of 50 .* raise ingest_public\.calibration_share",
+    ):
+        screen_identity.run(*arguments, section(world))
+    assert json.loads((tmp_path / "t.json").read_text())["recognisers"]["arcface"]["floor"]["leaked"] >= 40
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_recogniser_and_no_shards_are_named(world, tmp_path):
     with pytest.raises(ValueError, match="recognisers: none named"):
         screen(world, tmp_path, recognisers={})

@@ -21,11 +21,11 @@ def errors(num: int, mechanism: Mechanism) -> np.ndarray:
     found = []
     for key in range(KEYS):
         rng = np.random.default_rng([num, key])
-        disease = (
-            rng.permutation(np.arange(num) % 8) if num < 100 else rng.choice(8, num, p=np.array(SHARES))
-        )
+        disease = rng.permutation(np.arange(num) % 8) if num < 100 else rng.choice(8, num, p=np.array(SHARES))
         ages = np.clip(rng.normal(35 + 5 * disease, 15), 1, 99)
-        cells = np.stack([disease, age_bins(ages, mechanism.age_edges), rng.random(num) < 0.3 + 0.05 * disease], 1)
+        cells = np.stack(
+            [disease, age_bins(ages, mechanism.age_edges), rng.random(num) < 0.3 + 0.05 * disease], 1
+        )
         cells = cells.astype(np.int64)
         profile = cohort_profile(cells, mechanism, rng.bytes(32))
         patients = Attributes(cells[:, 0], middles[cells[:, 1]], cells[:, 2])
@@ -34,7 +34,11 @@ def errors(num: int, mechanism: Mechanism) -> np.ndarray:
         joint = np.zeros((len(DISEASES), len(labels), len(GENDERS)))
         np.add.at(joint, tuple(cells.T), 1 / num)
         for cell in profile["joint"]:
-            place = (DISEASES.index(cell["disease"]), labels.index(cell["age_bin"]), GENDERS.index(cell["gender"]))
+            place = (
+                DISEASES.index(cell["disease"]),
+                labels.index(cell["age_bin"]),
+                GENDERS.index(cell["gender"]),
+            )
             joint[place] -= cell["p"]
         bins = np.bincount(cells[:, 1], minlength=len(labels)) / num
         found.append([
