@@ -13,6 +13,7 @@ STAGES = (
     "sample",
     "screen_identity",
     "select",
+    "recheck_identity",
     "report",
 )
 

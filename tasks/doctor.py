@@ -133,6 +133,7 @@ def _checkpoints(what: str) -> Finding:
     needed = [p.generator.path, p.generator.ip_adapter, p.attributes.deepface_home, p.prelabel.sam]
     needed += [p.train_judges.dinov2, p.train_deid.loss_recogniser, p.evaluate_ablation.recogniser]
     needed += [*p.screen_identity.recognisers.values(), *p.evaluate_identity.recognisers.values()]
+    needed.append(p.recheck_identity.recogniser)
     missing = sorted({path for path in needed if not Path(path).exists()})
     if missing:
         phantom = "git checkout -- data/phantom/twins"

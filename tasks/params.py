@@ -174,6 +174,15 @@ class ScreenIdentity(Section):
     fpir: Annotated[float, Field(gt=0, le=0.01)]
     block_rows: Count
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    bootstrap: Count  # resamples of the calibration faces
+    seed: int
+
+
+class RecheckIdentity(Section):
+    """The recogniser that judges what was selected, and had no part in the choice."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+    recogniser: Annotated[str, Field(min_length=1)]
 
 
 class Select(Section):
@@ -292,6 +301,7 @@ class Params(Section):
     plan_sampling: PlanSampling
     sample: Sample
     screen_identity: ScreenIdentity
+    recheck_identity: RecheckIdentity
     select: Select
     prelabel: Prelabel
     annotate: Annotate
@@ -336,6 +346,17 @@ class Params(Section):
                 f"release_key.published: everybody knows this key, and profile {self.profile} with inputs.patients "
                 f"{self.inputs.patients!r} is not of phantoms ({PHANTOMS}); remove it and set release_key.path to "
                 f"{ZONE / 'release.key'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _recheck_is_no_screen(self) -> Self:
+        """A recogniser that screened finds nobody among what it let pass."""
+        screens, own = self.screen_identity.recognisers, self.recheck_identity
+        if own.name in screens or os.path.normpath(own.recogniser) in map(os.path.normpath, screens.values()):
+            raise ValueError(
+                f"recheck_identity: {own.name} ({own.recogniser}) is among screen_identity.recognisers; name a "
+                "recogniser that does not screen"
             )
         return self
 

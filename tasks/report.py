@@ -54,6 +54,7 @@ def measure(data: Path, tables: report_pictures.Tables, params: Params) -> Measu
         profile=params.profile,
         ingested=metrics(data, "ingest_public", "ingest_public"),
         leakage=leakage,
+        recheck=metrics(data, "recheck_identity", "recheck_identity"),
         distribution=metrics(data, "distribution", "select"),
         legibility=metrics(data, "legibility", "select"),
         arms=arms(data / "plan/plan.parquet", tables.kept, tables.rejected),

@@ -77,7 +77,7 @@ def gallery(data: Path, tables: Tables, recognisers: Mapping[str, str], *, show_
     if show_patients:
         name, path = next(iter(recognisers.items()))
         judge = Judge(data, name, path)
-        accepted, rejects = judge("kept", tables.kept), judge("rejected", tables.rejected)
+        accepted, rejects = judge("selected", tables.selected), judge("screened/rejected", tables.rejected)
     return Gallery(
         opening=[face(row, images) for row in opening],
         strips=[strip(line, strip_images, donors) for line in lines],
@@ -190,12 +190,12 @@ class Judge:
         self._patients = embedded[name]
 
     def __call__(self, folder: str, table: pa.Table) -> list[Neighbour]:
-        """Return the nearest of the samples that the screen put into `folder`."""
+        """Return the nearest of a folder's samples."""
         column = f"similarity_{self._name}"
         best = sorted(table.to_pylist(), key=lambda row: (-row[column], row["plan_row"]))[:NEIGHBOURS]
         if not best:
             return []
-        images = images_of(self._data / "screened" / folder, ids_of(best))
+        images = images_of(self._data / folder, ids_of(best))
         embeddings = self._recogniser.embed([decode(images[row["image_id"]]) for row in best])
         similarity, index = nearest(embeddings, self._patients)
         patients = images_of(self._data / "patients/faces", self._ids[index].tolist())

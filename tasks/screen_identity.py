@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from models.identity.leakage import average_rate
-from models.identity.screening import Embedded, Verdict, judge, reasons
+from models.identity.leakage import average_rate, drawn_interval
+from models.identity.screening import Embedded, Rule, Verdict, floor_faults, judge, reasons
 from tasks import durable, schemas, shards, stage
 from tasks.measuring import embed_faces
 from tasks.params import ScreenIdentity, load
@@ -44,6 +45,7 @@ def verdicts(
             raise ValueError(
                 f"{folder}: holds no face, so nothing can be screened; look at the stage that makes it"
             )
+    rule = Rule(**section.model_dump(include=set(Rule.__dataclass_fields__)))
     found = {}
     for name in recognisers:
         faces = Embedded(
@@ -53,11 +55,15 @@ def verdicts(
             floor=public[name][public_split == "floor"],
             samples=sampled[name],
         )
-        found[name] = judge(
-            faces, {a: arm == a for a in ARMS}, fpir=section.fpir, confidence=section.confidence,
-            block_rows=section.block_rows,
-        )  # fmt: skip
+        found[name] = judge(faces, {a: arm == a for a in ARMS}, rule)
     return found
+
+
+def average(found: Mapping[str, Verdict], arm: str, confidence: float) -> dict:
+    """Return the recognisers' mean rate of an arm; its interval keeps that they judge by the same people."""
+    rate = average_rate([verdict.row[arm] for verdict in found.values()], confidence)
+    draws = [verdict.draws[arm] for verdict in found.values() if arm in verdict.draws]
+    return rate | {"ci95": drawn_interval(np.mean(draws, axis=0), confidence)} if draws else rate
 
 
 def table_1(found: Mapping[str, Verdict], reason: list[str], confidence: float) -> dict:
@@ -66,9 +72,9 @@ def table_1(found: Mapping[str, Verdict], reason: list[str], confidence: float) 
     rejected = Counter(filter(None, reason))
     return {
         "recognisers": rows,
-        "average": {
-            arm: average_rate([row[arm] for row in rows.values()], confidence)
-            for arm in (*ARMS, "floor", "ceiling")
+        "average": {arm: average(found, arm, confidence) for arm in (*ARMS, "floor", "ceiling")},
+        "worst": {
+            arm: max(rows, key=lambda name: rows[name][arm]["rate"] or 0.0) for arm in (*ARMS, "floor")
         },
         "screened": {
             "n": len(reason), "kept": len(reason) - rejected.total(), "rejected": rejected.total(),
@@ -103,12 +109,20 @@ def run(
     metrics: Path,
     section: ScreenIdentity,
 ) -> int:
-    """Screen every sample and write kept/, rejected/ and Table 1; return the number of samples."""
+    """Screen every sample and write Table 1, kept/ and rejected/; return the number of samples.
+
+    Raises ValueError, after Table 1 is written, where a floor shows that a threshold is not what it was set for.
+    """
     found = verdicts(samples, patient_faces, public_faces, section)
     reason = reasons(found)
+    durable.write_json(metrics, table_1(found, reason, section.confidence))
+    if faults := floor_faults({name: verdict.row for name, verdict in found.items()}, section.fpir):
+        raise ValueError(
+            f"screen_identity.fpir: {'; '.join(faults)}. The calibration faces are too few or of another kind than the "
+            "floor's: add public faces, raise ingest_public.calibration_share, or look at what differs between them"
+        )
     for name, keep in (("kept", True), ("rejected", False)):
         shards.write_parts(screened_parts(samples, found, reason, keep=keep), screened / name)
-    durable.write_json(metrics, table_1(found, reason, section.confidence))
     return len(reason)
 
 

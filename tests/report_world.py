@@ -84,6 +84,21 @@ def leakage(direct: int, injected: int) -> dict:
     }  # fmt: skip
 
 
+def recheck(released: int = 1, n: int = 200, seen: int = 30) -> dict:
+    """What a recogniser that did not screen finds among the released faces, strangers and held-out photos."""
+
+    def rate(leaked: int, n: int) -> dict:
+        return leak_rate(np.array([1.0] * leaked + [0.0] * (n - leaked)), THRESHOLD)
+
+    row = {
+        "threshold": THRESHOLD,
+        "released": rate(released, n),
+        "floor": rate(2, 100),
+        "ceiling": rate(seen, 30),
+    }
+    return {"recognisers": {"stranger": row}}
+
+
 def distribution(guided: float = 0.02) -> dict:
     def pair(low: float) -> dict:
         measured = {"guided": low, "random": 0.15}
@@ -120,6 +135,7 @@ def write_metrics(data: Path, **changes: dict) -> None:
     }
     values = {
         "ingest_public": ingested | {"reasons": {"<b>odd</b>": 2}}, "leakage": leakage(30, 3),
+        "recheck_identity": recheck(),
         "distribution": distribution(), "legibility": legibility(index, severity, seen),
     }  # fmt: skip
     for name, value in (values | changes).items():

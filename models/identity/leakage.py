@@ -6,6 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import beta
 
 QUERY_ROWS = 1024
 
@@ -22,6 +23,17 @@ class Threshold:
     def fpir(self) -> float:
         """The share of calibration faces above the threshold."""
         return self.num_hits / self.num_calibration
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return bounds of the share of all outsiders above the threshold, itself a calibration face's value.
+
+        Above the k-th largest of n lies a share that follows Beta(k, n + 1 - k), whatever the similarities' law.
+        """
+        rank = self.num_hits + 1
+        low, high = beta.ppf(
+            [(1 - confidence) / 2, (1 + confidence) / 2], rank, self.num_calibration + 1 - rank
+        )
+        return float(low), float(high)
 
 
 def fpir_threshold(top_similarity: Float[np.ndarray, " n"], fpir: float) -> Threshold:
@@ -68,8 +80,39 @@ def wilson_interval(hits: float, n: int, confidence: float = 0.95) -> tuple[floa
     return low, high
 
 
+def threshold_draws(
+    top_similarity: Float[np.ndarray, " n"], fpir: float, num: int, seed: int
+) -> Float[np.ndarray, " num"]:
+    """Return the thresholds that other calibration faces of the same kind would have set (bootstrap).
+
+    Of equal seeds the same people are drawn, so several recognisers' draws belong together.
+    """
+    rng, n = np.random.default_rng([seed, 1]), len(top_similarity)
+    rank = math.floor(fpir * (n + 1) + 1e-9)
+    return np.array([np.partition(top_similarity[rng.integers(n, size=n)], -rank)[-rank] for _ in range(num)])
+
+
+def rate_draws(
+    top_similarity: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " b"], seed: int
+) -> Float[np.ndarray, " b"]:
+    """Return what the rate above the true threshold may be: one draw from the binomial's posterior a threshold.
+
+    Jeffreys' prior, so that no leak of few images is not told as none of all.
+    """
+    order, n = np.sort(top_similarity), len(top_similarity)
+    leaked = n - np.searchsorted(order, thresholds, side="right")
+    level = np.random.default_rng([seed, 2]).random(len(thresholds))
+    return beta.ppf(level, leaked + 0.5, n - leaked + 0.5)
+
+
+def drawn_interval(draws: Float[np.ndarray, " b"], confidence: float) -> list[float]:
+    """Return the central interval of draws."""
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return [round(float(low), 6), round(float(high), 6)]
+
+
 def leak_rate(top_similarity: Float[np.ndarray, " n"], threshold: float, confidence: float = 0.95) -> dict:
-    """Return {n, leaked, rate, ci95}; `rate` is None where there is no image."""
+    """Return {n, leaked, rate, ci95} at a given threshold (Wilson); `rate` is None where there is no image."""
     return _rate(int((top_similarity > threshold).sum()), len(top_similarity), confidence)
 
 

@@ -40,9 +40,10 @@ def leaks(measured: Measured, verdict: Verdict) -> Markup:
             "patients. Direct: drawn without a donor. Injected: the product, before the screen. Ceiling: "
             "held-out photos of the very patients, which a good judge finds.",
         ),
+        tag("p", verdict.headline),
         legend(ARM_COLOURS, "the paper's"),
         interval_plot(groups, paper),
-        table(columns, rows, caption=f"Share recognised as a patient, 95 % Wilson interval, n. {OTHERS}"),
+        table(columns, rows, caption=f"Share recognised as a patient, n, 95 % interval of images and threshold. {OTHERS}"),
         tag("h3", f"Shown? Direct above its floor, and at least {FEWER} times injected, intervals apart"),
         bullets(verdict.findings),
     )  # fmt: skip

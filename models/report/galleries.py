@@ -92,7 +92,7 @@ def neighbours(gallery: Gallery) -> Markup:
             f"Left the sample, right the nearest patient's photo by {gallery.judge}, below the cosine "
             "similarity. Shown because these patients are drawings.",
         ),
-        tag("h3", "Accepted: the nearest that passed every recogniser"),
+        tag("h3", "Released: the nearest of the released set"),
         _neighbours(gallery.accepted),
         tag("h3", "Rejected: the nearest of all"),
         _neighbours(gallery.rejected),

@@ -24,6 +24,7 @@ class Measured:
     profile: str
     ingested: Mapping[str, Any]  # public faces; exact counts of patients' photos are on no page
     leakage: Mapping[str, Any]
+    recheck: Mapping[str, Any]  # the recogniser that did not screen, on what was selected
     distribution: Mapping[str, Any]
     legibility: Mapping[str, Any]
     arms: Mapping[str, Arm]
@@ -59,6 +60,6 @@ class Gallery:
     strips: Sequence[Strip]
     by_condition: Mapping[tuple[str, str], Sequence[Face]]
     donors: Sequence[tuple[Face, Face]]
-    accepted: Sequence[Neighbour] | None = None
+    accepted: Sequence[Neighbour] | None = None  # of the released set alone
     rejected: Sequence[Neighbour] | None = None
     judge: str = ""  # the recogniser of the neighbours

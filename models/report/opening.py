@@ -3,7 +3,7 @@
 from models.report.html import Markup, section, table, tag
 from models.report.measured import Gallery, Measured
 from models.report.pictures import pictures
-from models.report.verdict import Verdict
+from models.report.verdict import Verdict, worst_of
 from models.report.words import NOTHING, count, percent, percent_interval, plural, value_of
 
 LABELS = {
@@ -52,27 +52,30 @@ def released(measured: Measured) -> str:
             f"Do not release: {measured.num_above} of {plural(measured.num_selected, 'selected face')} lie "
             "above a recogniser's threshold. Run screen_identity and select again."
         )
+    names = list(measured.leakage["recognisers"])
     return (
-        f"The screen removed {count(screened['rejected'])} of {count(screened['n'])} generated faces. Of the "
-        f"{plural(measured.num_selected, 'face')} in the released set, none lies above any recogniser's "
-        "threshold."
+        f"The screen removed {count(screened['rejected'])} of {count(screened['n'])} generated faces. By the "
+        f"recognisers that screened ({', '.join(names)}) none of the {plural(measured.num_selected, 'face')} in the "
+        "released set is above a threshold: 0 by construction, because these removed them, and no evidence."
     )
 
 
 def _tiles(measured: Measured) -> list[tuple[str, str, str]]:
-    average, screened = measured.leakage["average"], measured.leakage["screened"]
+    screened = measured.leakage["screened"]
     asked = measured.num_selected + measured.distribution["shortfall"]["total"]
-    tiles = [
-        (count(measured.num_selected), "faces released", f"of {count(asked)} asked for"),
-        (
-            count(measured.num_above),
-            "released above a threshold",
-            f"{len(measured.leakage['recognisers'])} recognisers",
-        ),
-    ]
-    for arm, name in (("direct", "recognised without a donor"), ("injected", "recognised with a donor")):
-        rate = average.get(arm) or {}
-        tiles.append((percent(rate.get("rate")), name, percent_interval(rate.get("ci95"))))
+    ((judge, row),) = measured.recheck["recognisers"].items()
+    tiles = [(count(measured.num_selected), "faces released", f"of {count(asked)} asked for")]
+    for arm, name in (
+        ("released", "of them taken for a patient"),
+        ("floor", "of strangers, likewise"),
+        ("ceiling", "of the patients' own photos"),
+    ):
+        rate = row[arm]
+        detail = f"{percent_interval(rate.get('ci95'))}, n = {count(rate.get('n'))}; by {judge}, which did not screen"
+        tiles.append((percent(rate.get("rate")), name, detail))
+    worst, rate = worst_of(measured.leakage, "injected")
+    interval = percent_interval(rate.get("ci95"))
+    tiles.append((percent(rate.get("rate")), "recognised before the screen", f"{interval}; worst: {worst}"))
     tiles.append(
         (count(screened["rejected"]), "rejected by the screen", f"of {count(screened['n'])} generated")
     )

@@ -6,7 +6,7 @@ from models.report import closing, figures, galleries
 from models.report.html import Markup, fragment, tag
 from models.report.measured import Gallery, Measured
 from models.report.opening import LABELS, funnel, opening
-from models.report.verdict import leak_verdict
+from models.report.verdict import leak_verdict, released_verdict
 
 STYLE = Path(__file__).with_name("style.css")
 CONTENTS = {
@@ -28,7 +28,7 @@ def page(measured: Measured, gallery: Gallery) -> Markup:
     verdict = leak_verdict(measured.leakage)
     links = [tag("a", name, href=f"#{anchor}") for anchor, name in CONTENTS.items()]
     body = [
-        opening(measured, gallery, verdict),
+        opening(measured, gallery, released_verdict(measured.recheck, measured.num_above)),
         tag("nav", *links, aria_label="Contents"),
         tag(
             "main",

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.report.words import percent, value_of
+from models.report.words import percent, percent_interval, value_of
 
 FEWER = 5  # how many times fewer leaks the injection must make to count as shown
+SEES = 0.8  # a judge's share of held-out photos found, the interval's lower end
 BLIND = 0.5  # a recogniser that finds fewer of the patients' own photos is no judge
 ATTRIBUTES = ("disease", "age", "gender")
 
@@ -20,24 +21,56 @@ class Verdict:
     findings: list[str]
 
 
+def released_verdict(recheck: Mapping[str, Any], num_above: int) -> Verdict:
+    """Judge what leaves by the recogniser that did not screen: is a patient recognised more often than a stranger?"""
+    ((name, row),) = recheck["recognisers"].items()
+    released, floor, ceiling = row["released"], row["floor"], row["ceiling"]
+    if num_above:
+        return Verdict(False, "Do not release: selected faces lie above a threshold of the screen.", [])
+    if not (released["n"] and floor["n"] and ceiling["n"]):
+        return Verdict(
+            False, f"Cannot be told: {name} had no image, stranger or held-out photo to judge.", []
+        )
+    compared = (
+        f"of {released['n']:,} released faces, {name}, which did not screen, takes {percent(released['rate'])} "
+        f"({percent_interval(released['ci95'])}) for a patient; of strangers {percent(floor['rate'])} "
+        f"({percent_interval(floor['ci95'])}); of photos of the patients themselves {percent(ceiling['rate'])}"
+    )
+    if ceiling["ci95"][0] < SEES:
+        return Verdict(False, f"Cannot be told, for the judge may be blind: {compared}.", [])
+    if released["ci95"][0] > floor["ci95"][1]:
+        return Verdict(False, f"Patients are recognised: {compared}.", [])
+    return Verdict(True, f"No more recognised than strangers: {compared}.", [])
+
+
+def worst_of(leakage: Mapping[str, Any], arm: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the recogniser that finds most in an arm, and its rate: a mean would hide it."""
+    rates = {name: row.get(arm) or {} for name, row in leakage["recognisers"].items()}
+    name = max(rates, key=lambda name: rates[name].get("rate") or 0.0, default="")
+    return name, rates.get(name, {})
+
+
 def leak_verdict(leakage: Mapping[str, Any]) -> Verdict:
     """Judge Table 1: does direct sampling leak above the floor, and FEWER times as much as injection?"""
     judged = {name: _judge(name, row) for name, row in leakage["recognisers"].items()}
     shown = bool(judged) and all(good for good, _ in judged.values())
     findings = [text for _, text in judged.values()]
     findings += [text for name, row in leakage["recognisers"].items() if (text := _blindness(name, row))]
-    direct, injected, floor = (leakage["average"].get(arm) or {} for arm in ("direct", "injected", "floor"))
+    worst, injected = worst_of(leakage, "injected")
+    direct, floor = (leakage["recognisers"].get(worst, {}).get(arm) or {} for arm in ("direct", "floor"))
     if not (direct.get("n") and injected.get("n")):
         return Verdict(False, "Not measured: Table 1 lacks an arm, so nothing is said about leaks.", findings)
     compared = (
-        f"drawn without a donor's face, {_share(direct)} of the generated faces are recognised as a patient; "
-        f"with one, {_share(injected)}"
+        f"by {worst}, which finds most, {_share(direct)} of the faces generated without a donor's face are recognised "
+        f"as a patient; with one, {_share(injected)}"
     )
     if shown:
-        headline = f"The donor's face hides the patient: {compared}{_ratio(direct, injected)}."
+        headline = (
+            f"The donor's face hides the patient: before the screen, {compared}{_ratio(direct, injected)}."
+        )
     else:
         headline = (
-            f"Not shown at this scale: that the donor's face hides the patient. On average, {compared}. "
+            f"Not shown at this scale: that the donor's face hides the patient. Before the screen, {compared}. "
             f"Of strangers, {_share(floor)} are taken for a patient anyway."
         )
     return Verdict(shown, headline, findings)

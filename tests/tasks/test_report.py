@@ -12,7 +12,7 @@ from models.diffusion.images import decode
 from models.report.page import CONTENTS
 from tasks import durable, report, schemas, shards
 from tasks.params import Params
-from tests.report_world import NAMES, build, distribution, leakage, write_metrics
+from tests.report_world import NAMES, build, distribution, leakage, recheck, write_metrics
 
 ROOT = Path(__file__).parents[2]
 URI = re.compile(r'"data:image/\w+;base64,([^"]+)"')
@@ -118,6 +118,56 @@ def test_either_outcome_is_told(world: Path, tmp_path: Path) -> None:
     assert "hides the patient:" not in page
     assert page.count("does not stand apart from the floor") == len(NAMES)
     assert page.count("is no nearer to the patients than random") == 3
+
+
+def header(page: str) -> str:
+    return page[page.index("<header>") : page.index("</header>")]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            recheck(),
+            "No more recognised than strangers: of 200 released faces, stranger, which did not screen",
+        ),
+        (recheck(released=40), "Patients are recognised: of 200 released faces, stranger"),
+        (recheck(seen=20), "Cannot be told, for the judge may be blind"),
+        (recheck(released=0, n=0), "Cannot be told: stranger had no image"),
+    ],
+)
+def test_the_headline_is_the_judge_that_did_not_screen(
+    world: Path, tmp_path: Path, found: dict, words: str
+) -> None:
+    try:
+        write_metrics(world / "data", recheck_identity=found)
+        top = header(page_of(world, tmp_path))
+    finally:
+        write_metrics(world / "data")
+    assert words in top
+    assert "0 by construction, because these removed them" in top
+    assert ('class="verdict shown"' in top) == words.startswith("No more")
+
+
+def test_the_worst_recogniser_is_told_and_no_mean(world: Path, tmp_path: Path) -> None:
+    uneven = leakage(30, 3)
+    uneven["recognisers"]["cosface"] = leakage(30, 22)["recognisers"]["cosface"]
+    try:
+        write_metrics(world / "data", leakage=uneven)
+        page = page_of(world, tmp_path)
+    finally:
+        write_metrics(world / "data")
+    assert "<b>11.0\u00a0%</b><span>recognised before the screen</span>" in header(page)
+    assert "worst: cosface" in header(page)
+    assert "by cosface, which finds most" in page
+
+
+def test_neighbours_are_of_the_released_set(world: Path, tmp_path: Path) -> None:
+    page = page_of(world, tmp_path)
+    start = page.index("Released: the nearest of the released set")
+    shown_there = shown(page[start : page.index("Rejected: the nearest of all")])
+    assert len(shown_there & ids_in(world, "selected")) == 5
+    assert shown_there <= ids_in(world, "selected") | ids_in(world, "patients/faces")
 
 
 def test_a_selected_face_above_a_threshold_forbids_the_release(world: Path, tmp_path: Path) -> None:

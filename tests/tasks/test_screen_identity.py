@@ -68,7 +68,7 @@ def world(tmp_path_factory):
 def section(world, **changes) -> ScreenIdentity:
     values = {
         "recognisers": {n: str(world / f"{n}.onnx") for n in ("arcface", "cosface")},
-        "fpir": 0.01, "block_rows": 7, "confidence": 0.95,
+        "fpir": 0.01, "block_rows": 7, "confidence": 0.95, "bootstrap": 200, "seed": 7,
     }  # fmt: skip
     return ScreenIdentity.model_validate(values | changes)
 
@@ -122,6 +122,26 @@ def test_equal_inputs_give_equal_bytes_and_name_no_patient(world, tmp_path):
 def test_too_few_calibration_faces_are_refused_with_the_remedy(world, tmp_path):
     with pytest.raises(ValueError, match=r"fpir: 0.004 needs at least 249 calibration faces, 200 given"):
         screen(world, tmp_path, fpir=0.004)
+
+
+def test_a_floor_beyond_doubt_fails_after_table_1_is_written(world, tmp_path):
+    """Public faces of the floor that are the patients' kin: the threshold means another rate than it was set for."""
+    public = shards.read_table(world / "public").to_pylist()
+    kin = iter(shards.read_table(world / "patients", columns=["image"])["image"].to_pylist())
+    for row in public:
+        if row["split"] == "floor" and (image := next(kin, None)):
+            row["image"] = image
+    shards.write_shards(pa.Table.from_pylist(public, schema=PUBLIC_FACE), tmp_path / "public", shard_rows=100)
+    arguments = (
+        world / "samples", world / "patients", tmp_path / "public", tmp_path / "out", tmp_path / "t.json",
+    )  # fmt: skip
+    with pytest.raises(
+        ValueError,
+        match=r"screen_identity\.fpir: arcface: 4\d of 50 .* raise ingest_public\.calibration_share",
+    ):
+        screen_identity.run(*arguments, section(world))
+    assert json.loads((tmp_path / "t.json").read_text())["recognisers"]["arcface"]["floor"]["leaked"] >= 40
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_recogniser_and_no_shards_are_named(world, tmp_path):

@@ -1,9 +1,20 @@
 """Thresholds and intervals against values computed by hand."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
-from models.identity.leakage import average_rate, false_match_rate, fpir_threshold, leak_rate, wilson_interval
+from models.identity.leakage import (
+    average_rate,
+    drawn_interval,
+    false_match_rate,
+    fpir_threshold,
+    leak_rate,
+    rate_draws,
+    threshold_draws,
+    wilson_interval,
+)
 
 
 def test_threshold_is_the_order_statistic_whose_expected_rate_is_allowed():
@@ -58,3 +69,29 @@ def test_rates_and_their_average():
     assert (average["n"], average["leaked"], average["rate"]) == (4, 1.5, 0.375)
     assert average["ci95"][0] < 0.375 < average["ci95"][1]
     assert leak_rate(np.zeros(0), 0.5) == {"n": 0, "leaked": 0, "rate": None, "ci95": [0.0, 1.0]}
+
+
+def test_intervals_hold_the_threshold_that_few_calibration_faces_set():
+    """Over 300 worlds, strangers' rate at the true threshold is covered; binomial intervals cover it less often."""
+    rng, covered, binomial, spans = np.random.default_rng(4), 0, 0, 0
+    for world in range(300):
+        calibration, floor = rng.normal(size=399), rng.normal(size=1000)
+        threshold = fpir_threshold(calibration, 0.01)
+        draws = rate_draws(floor, threshold_draws(calibration, 0.01, 300, world), world)
+        low, high = drawn_interval(draws, 0.95)
+        covered += low <= 0.01 <= high
+        told = leak_rate(floor, threshold.value)["ci95"]
+        binomial += told[0] <= 0.01 <= told[1]
+        low, high = threshold.interval(0.95)
+        spans += low <= 1 - NormalDist().cdf(threshold.value) <= high
+    assert covered >= 0.93 * 300
+    assert spans >= 0.92 * 300
+    assert binomial < 0.85 * 300
+
+
+def test_equal_seeds_draw_the_same_people_for_every_recogniser():
+    values = np.random.default_rng(5).normal(size=200)
+    first = threshold_draws(values, 0.01, 50, 3)
+    assert np.allclose(threshold_draws(2 * values, 0.01, 50, 3), 2 * first)
+    assert not np.array_equal(threshold_draws(values, 0.01, 50, 4), first)
+    assert rate_draws(np.full(20, 9.0), first, 1).min() > 0.7

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from models.identity.screening import Embedded, judge, reasons
+from models.identity.screening import Embedded, Rule, floor_faults, judge, reasons
+
+RULE = Rule(fpir=0.01, confidence=0.95, bootstrap=200, seed=7, block_rows=16)
 
 
 def people(rng: np.random.Generator, num: int) -> np.ndarray:
@@ -30,7 +32,7 @@ def faces() -> Embedded:
 
 def test_copies_of_patients_leak_and_strangers_do_not(faces):
     arms = {"direct": np.arange(40) < 20, "injected": np.arange(40) >= 20}
-    verdict = judge(faces, arms, fpir=0.01, confidence=0.95, block_rows=16)
+    verdict = judge(faces, arms, RULE)
     assert verdict.row["ceiling"]["rate"] == 1.0
     assert verdict.row["ceiling"]["n"] == 20
     assert verdict.row["floor"]["n"] == 200
@@ -43,8 +45,8 @@ def test_copies_of_patients_leak_and_strangers_do_not(faces):
 
 
 def test_the_reason_names_the_surest_recogniser(faces):
-    verdict = judge(faces, {}, fpir=0.01, confidence=0.95, block_rows=64)
-    shy = type(verdict)(verdict.similarity, 2.0, {})
+    verdict = judge(faces, {}, RULE)
+    shy = type(verdict)(verdict.similarity, 2.0, {}, {})
     found = reasons({"shy": shy, "sure": verdict})
     assert found[:10] == ["resembles_patient:sure"] * 10
     kept = np.array([reason == "" for reason in found])
@@ -53,4 +55,23 @@ def test_the_reason_names_the_surest_recogniser(faces):
 
 def test_without_held_out_photos_there_is_no_ceiling(faces):
     alone = Embedded(faces.patients, np.zeros(60, bool), faces.calibration, faces.floor, faces.samples)
-    assert judge(alone, {}, fpir=0.01, confidence=0.95, block_rows=64).row["ceiling"]["n"] == 0
+    assert judge(alone, {}, RULE).row["ceiling"]["n"] == 0
+
+
+def test_strangers_of_the_same_kind_pass_the_floor_and_of_another_kind_do_not(faces):
+    assert floor_faults({"a": judge(faces, {}, RULE).row}, 0.01) == []
+    rng = np.random.default_rng(3)
+    kin = near(rng, np.repeat(faces.patients[:20], 2, axis=0), 0.2)  # brothers and sisters
+    family = Embedded(faces.patients, faces.held_out, faces.calibration, kin, faces.samples)
+    (fault,) = floor_faults({"a": judge(family, {}, RULE).row}, 0.01)
+    assert fault.startswith("a: ")
+    assert "of 40 other public faces" in fault
+
+
+def test_edges_of_the_interval_are_reached_where_all_or_nobody_is_found(faces):
+    row = judge(faces, {"copies": np.arange(40) < 10}, RULE).row
+    assert row["ceiling"]["ci95"][1] == 1.0
+    assert row["copies"]["ci95"][1] == 1.0
+    far = Embedded(faces.patients, faces.held_out, faces.calibration, -faces.patients, faces.samples)
+    floor = judge(far, {}, RULE).row["floor"]
+    assert floor["ci95"][0] == 0.0 < floor["ci95"][1]

@@ -26,8 +26,8 @@ def leakage(*judges: tuple[int, int, int, int]) -> dict:
 def test_it_is_shown_where_every_judge_says_so() -> None:
     verdict = leak_verdict(leakage((60, 6, 2, 19), (50, 4, 2, 19)))
     assert verdict.shown
-    assert "27.5\u00a0%" in verdict.headline
-    assert "2.5\u00a0% (11.0 times fewer)" in verdict.headline
+    assert "by judge0, which finds most, 30.0\u00a0%" in verdict.headline
+    assert "3.0\u00a0% (10.0 times fewer)" in verdict.headline
     assert all(text.endswith("Shown.") for text in verdict.findings)
 
 
@@ -60,7 +60,7 @@ def test_a_blind_judge_and_a_missing_arm_are_told() -> None:
         in leak_verdict(leakage((60, 6, 2, 5))).findings[-1]
     )
     empty = leakage((60, 6, 2, 19))
-    empty["recognisers"]["judge0"]["direct"] = empty["average"]["direct"] = rate(0, 0)
+    empty["recognisers"]["judge0"]["direct"] = rate(0, 0)
     verdict = leak_verdict(empty)
     assert not verdict.shown
     assert verdict.headline.startswith("Not measured")
