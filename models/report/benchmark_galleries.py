@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from models.conditions import DISEASE_NAMES
 from models.report.benchmark_measured import OWN, BenchmarkGallery, Patient, method_name
-from models.report.benchmark_sections import SIGNS
+from models.report.benchmark_signs import SIGNS
 from models.report.html import Markup, section, tag
 from models.report.pictures import data_uri
 from models.report.words import planned, plural

@@ -13,96 +13,29 @@ from models.report.benchmark_measured import (
     nested,
     recogniser_name,
 )
+from models.report.benchmark_signs import SIGNS, signs
 from models.report.benchmark_tables import (
     DISTANCE,
     PERCENT,
     TENTHS,
+    WORDS,
     Column,
     Group,
     Line,
     figures_table,
     headed,
+    own_lines,
+    paper_lines,
     remarks,
-    yes_no,
 )
 from models.report.html import Markup, fragment, section, tag
-from models.report.words import plural
 
-WORDS = ("method", "reversible")
-SIGNS = (
-    Column("all", "All"), Column("bcc", "BCC"), Column("conjunctivitis", "Conj."), Column("normal", "Normal"),
-    Column("ptosis", "Ptosis"), Column("scc", "SCC"), Column("strabismus", "Strab."), Column("tao", "TAO"),
-    Column("uveitis", "Uveitis"), Column("micro", "All images"),
-    Column("dice", "Dice", DISTANCE), Column("jaccard", "Jaccard", DISTANCE),
-)  # fmt: skip
-RECALLS = tuple(column for column in SIGNS if column.kind == PERCENT)
 FACE_PARTS = tuple(Column(name, name, TENTHS) for name in ("all", "eye", "mouth", "nose"))
 ANGLES = tuple(Column(name, name, TENTHS) for name in ("pitch", "yaw"))
 CLINICAL_NAMES = {one.key: one.head for one in SIGNS} | {
     "entropion": "Entropion",
     "eyelid_nevus": "Eyelid nevus",
 }
-
-
-def own_lines(
-    measured: BenchmarkMeasured, rows: Mapping[str, Row], figures: Mapping[str, Mapping[str, Estimate]]
-) -> list[Line]:
-    """Return one line a method: its name, whether it can be undone, its figures."""
-    # Not every file says what a method is; evaluate_identity's does.
-    facts = {row["method"]: row for row in measured.identity["rows"]}
-    return [
-        Line(headed(name, told), [yes_no(told.get("reversible"))], figures.get(name, {}))
-        for name, row in rows.items()
-        for told in [{**row, **facts.get(name, {})}]
-    ]
-
-
-def paper_lines(figures: Mapping[str, Mapping[str, float]]) -> list[Line]:
-    """Return the paper's lines in its own order."""
-    return [
-        Line(name, [yes_no(paper.REVERSIBLE.get(name))], values) for name, values in figures.items()
-    ]  # fmt: skip
-
-
-def signs(measured: BenchmarkMeasured) -> Markup:
-    """Return Table 3: are the diseases still seen?"""
-    rows = by_method(measured.medical["rows"])
-    own = Group(here(measured.profile), own_lines(measured, rows, rows))
-    return section(
-        "table3",
-        "Table 3: are the signs of disease still there?",
-        tag(
-            "p",
-            "A classifier that was trained on MeMa's training split names the disease of each de-identified "
-            "image of val; a segmenter outlines the tumour on MeMa-Seg's val. All is the mean over the eight "
-            "classes, All images counts every image alike. Higher is better.",
-        ),
-        figures_table(
-            WORDS, SIGNS, [own, Group(PAPER, paper_lines(paper.MEDICAL), paper=True)], class_="wide"
-        ),
-        _against_plan(measured, rows),
-    )
-
-
-def _against_plan(measured: BenchmarkMeasured, rows: Mapping[str, Row]) -> Markup | None:
-    """Return the same recalls against what the generator was asked for; nothing where no file says them."""
-    labels = measured.medical.get("labels")
-    if not labels:
-        return None
-    figures = {name: nested(row, "planned") for name, row in rows.items()}
-    words = (
-        f"Above, right is what readers named. On {labels['differ_from_plan']} of {plural(labels['n'], 'image')} of val "
-        "they named another disease than the generator was asked for; either may be wrong. Below, right is what was "
-        "asked for."
-    )
-    own = Group(here(measured.profile), own_lines(measured, rows, figures))
-    return fragment(
-        [
-            tag("h3", "The same answers against the plan"),
-            tag("p", words),
-            figures_table(WORDS, RECALLS, [own], class_="wide"),
-        ]
-    )
 
 
 def physicians(measured: BenchmarkMeasured) -> Markup:

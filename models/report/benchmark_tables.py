@@ -3,12 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from models.report.benchmark_measured import Estimate, interval_of, method_name, value_of
+from models.report import benchmark_paper as paper
+from models.report.benchmark_measured import (
+    BenchmarkMeasured,
+    Estimate,
+    Row,
+    interval_of,
+    method_name,
+    value_of,
+)
 from models.report.html import Markup, fragment, tag
 from models.report.words import NOTHING, count, percent
 
 PERCENT, DISTANCE, TENTHS = "percent", "distance", "tenths"
 DECIMALS, PRINTED = {DISTANCE: 3, TENTHS: 1}, {DISTANCE: 4, TENTHS: 2}
+WORDS = ("method", "reversible")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -163,3 +172,23 @@ def headed(name: str, row: Mapping[str, object]) -> Markup:
     """Return a method's name, and whether it was told what no method should know."""
     told = tag("small", "told the disease") if row.get("told_disease") else None
     return tag("span", method_name(name), told, class_="method")
+
+
+def own_lines(
+    measured: BenchmarkMeasured, rows: Mapping[str, Row], figures: Mapping[str, Mapping[str, Estimate]]
+) -> list[Line]:
+    """Return one line a method: its name, whether it can be undone, its figures."""
+    # Not every file says what a method is; evaluate_identity's does.
+    facts = {row["method"]: row for row in measured.identity["rows"]}
+    return [
+        Line(headed(name, told), [yes_no(told.get("reversible"))], figures.get(name, {}))
+        for name, row in rows.items()
+        for told in [{**row, **facts.get(name, {})}]
+    ]
+
+
+def paper_lines(figures: Mapping[str, Mapping[str, float]]) -> list[Line]:
+    """Return the paper's lines in its own order."""
+    return [
+        Line(name, [yes_no(paper.REVERSIBLE.get(name))], values) for name, values in figures.items()
+    ]  # fmt: skip
