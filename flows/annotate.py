@@ -20,8 +20,8 @@ from prefect.flow_runs import resume_flow_run, suspend_flow_run
 from prefect.runtime import deployment, flow_run
 
 from flows.steps import bring_up_to_date, publish, run_name, start
-from tasks import params, process, simulated, waiting
-from tasks.simulated import LABEL_STUDIO
+from tasks import params, process, waiting
+from tasks.simulated import LABEL_STUDIO, warnings
 
 BEFORE = ("prelabel",)
 STAGES = (*BEFORE, "annotations", "assemble", "report_readers")
@@ -41,7 +41,7 @@ def annotate() -> None:
         bring_up_to_date(stage)
     annotations = params.load().inputs.annotations
     if annotations != LABEL_STUDIO:
-        for line in simulated.warnings(annotations):
+        for line in warnings(annotations):
             get_run_logger().warning(line)
     else:
         label_studio("push")

@@ -193,6 +193,17 @@ def _environment(what: str) -> Finding:
     )
 
 
+def _readers(what: str) -> Finding:
+    """Say whose answers the pipeline takes; a remedy where people's go nowhere, or none are there yet."""
+    from tasks import simulated
+
+    annotations = params.load().inputs.annotations
+    told = simulated.warnings(annotations)
+    if annotations == simulated.LABEL_STUDIO:
+        return Finding(what, "Label Studio's" if not told else "none yet", "".join(told), fatal=False)
+    return Finding(what, f"simulated ({annotations})", "; ".join(told) if told[1:] else "", fatal=False)
+
+
 def _dvc(what: str) -> Finding:
     stale = dvc.status()
     return Finding(what, f"{len(stale)} stages to run" if stale else "everything is up to date")
@@ -222,6 +233,7 @@ CHECKS: dict[str, Callable[[str], Finding]] = {
     "inputs": _inputs,
     "MEMA_ASSETS": _assets,
     "environment": _environment,
+    "readers": _readers,
     **doctor_services.CHECKS,
     "DVC": _dvc,
 }

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tasks import params, prefect_access, process, ray_access, remotes, simulated
+from tasks import params, prefect_access, process, ray_access, remotes
 from tasks.addresses import listens_everywhere, require_private
 from tasks.findings import Finding
 
@@ -74,7 +74,7 @@ def ask_http(url: str, body: Any = None, headers: dict[str, str] | None = None) 
 def _label_studio(what: str) -> Finding:
     from tasks.label_studio.access import target_here
 
-    needed = params.load().inputs.annotations == simulated.LABEL_STUDIO
+    needed = params.load().inputs.annotations == "data/label_studio"
     try:
         url = target_here().url
     except ValueError:
@@ -236,17 +236,7 @@ def _why(error: Exception) -> str:
     return f"{type(reason).__name__}: {getattr(reason, 'strerror', None) or reason}"[:120]
 
 
-def _readers(what: str) -> Finding:
-    """Say whose answers the pipeline takes; a remedy where people's go nowhere, or none are there yet."""
-    annotations = params.load().inputs.annotations
-    told = simulated.warnings(annotations)
-    if annotations == simulated.LABEL_STUDIO:
-        return Finding(what, "Label Studio's" if not told else "none yet", "".join(told), fatal=False)
-    return Finding(what, f"simulated ({annotations})", "; ".join(told) if told[1:] else "", fatal=False)
-
-
 CHECKS: dict[str, Callable[[str], Finding]] = {
-    "readers": _readers,
     "Label Studio": _label_studio,
     "Prefect": _prefect,
     "Ray": _ray,

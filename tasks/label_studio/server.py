@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from tasks import simulated
 from tasks.addresses import is_loopback
 from tasks.label_studio import environment, processes
 from tasks.label_studio.access import SAM_HOST, SAM_PORT
@@ -192,6 +191,8 @@ def start_command(
     root: Annotated[Path, typer.Option(help="folder of everything")] = ROOT,
 ) -> None:
     """Start the server, make the accounts, start the SAM backend; what runs already stays."""
+    from tasks import simulated
+
     places, annotate = Places(root), load().annotate
     names = [*annotate.readers, annotate.senior]
     accounts = start(places, names, host=host, port=port, sam_port=sam_port, sam=sam)

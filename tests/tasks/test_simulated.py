@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import doctor_services, params, simulated
+from tasks import doctor, params, simulated
 from tasks.params import load
 
 PHANTOMS = "data/phantom/readers"
@@ -58,7 +58,7 @@ def test_doctor_says_whose_answers_count(
         Path("data").mkdir()
         pulled(Path(simulated.LABEL_STUDIO))
         accounts(Path(".label_studio"))
-    finding = doctor_services.CHECKS["readers"]("readers")
+    finding = doctor.CHECKS["readers"]("readers")
     assert finding.fatal is False
     assert finding.found.startswith("simulated") == (annotations == PHANTOMS)
     people_unheard = annotations == PHANTOMS and there

@@ -6,9 +6,10 @@ import os
 os.environ["DJANGO_SETTINGS_MODULE"] = "label_studio.core.settings.label_studio"
 from label_studio.core.settings.label_studio import *  # noqa: F403  # pyright: ignore
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "mema_settings"
-PROJECT_MIXIN = "mema_blinding.BlindedProject"
 # Its base.html adds mema_screen.js to every page.
 TEMPLATES[0]["DIRS"].insert(0, os.path.join(os.path.dirname(__file__), "templates"))  # noqa: F405  # pyright: ignore
 MEMA_ORIGINS = tuple(os.environ["MEMA_ORIGINS"].split(","))
 MIDDLEWARE[MIDDLEWARE.index("core.middleware.DisableCSRF")] = "mema_gate.Gate"  # noqa: F405  # pyright: ignore
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "mema_settings"
+PROJECT_MIXIN = "mema_blinding.BlindedProject"
