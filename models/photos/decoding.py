@@ -1,18 +1,21 @@
 """A file's bytes to upright sRGB pixels, or the reason why not; no metadata survives."""
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageCms, ImageOps
+from jaxtyping import UInt8, UInt16
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 
+from models.photos import jpeg
+from models.photos.formats import EXPORT, READABLE, format_of, remedy
 from models.photos.rejection import Rejection
 
-# MPO comes with JPEG; PostScript and the like are left out: they run programs
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP")
-ORIENTATION_TAG = 0x0112
+ORIENTATION_TAG, SUBFILE_TAG, BITS_TAG, DNG_TAG = 0x0112, 0x00FE, 0x0102, 0xC612
+DOUBTFUL_WARNING = re.compile("truncat|corrupt|malformed|invalid|damaged", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -33,35 +36,64 @@ def decode_photo(data: bytes, limits: Limits) -> tuple[UInt8[np.ndarray, "h w 3"
     """Return upright sRGB pixels and flags of what was converted; raises Rejection."""
     if not data:
         raise Rejection("empty_file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         image = _open(data)
         with image:
             _check_header(image, limits)
+            flags = _check_jpeg(data, image.format)
             try:
                 image.load()
-                rgb, flags = _to_srgb(image)
+                rgb = _to_srgb(_whole_bits(image, data, flags), flags)
             except Rejection:
                 raise
             except Exception as error:  # decoders raise a dozen types on damaged bytes
                 raise Rejection("broken_image", f"{type(error).__name__}: {error}") from None
+    if (
+        any(DOUBTFUL_WARNING.search(str(warning.message)) for warning in said)
+        and "exif_unreadable" not in flags
+    ):
+        flags.append("decoder_warning")
     if not np.ptp(rgb, axis=(0, 1)).any():
         raise Rejection("blank_image")
-    return rgb, flags
+    return rgb, list(dict.fromkeys(flags))
 
 
 def _open(data: bytes) -> Image.Image:
+    kind = format_of(data)
+    if kind == "HEIF":
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener(thumbnails=False)
+    elif kind and kind not in READABLE:
+        raise Rejection("unsupported_format", f"{kind}: {remedy(kind)}")
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=READABLE)
     except Image.DecompressionBombError:
         raise Rejection("too_many_pixels", "more than Pillow opens at all") from None
     except Image.UnidentifiedImageError:
-        raise Rejection("not_an_image") from None
+        raise Rejection("not_an_image", f"found no known format; {EXPORT}") from None
     except Exception as error:
         raise Rejection("broken_image", f"{type(error).__name__}: {error}") from None
 
 
+def _check_jpeg(data: bytes, kind: str | None) -> list[str]:
+    """Return flags of what a JPEG's decoder doubts; raises Rejection where part of the picture is not its own."""
+    if kind not in ("JPEG", "MPO"):
+        return []
+    warning = jpeg.decoder_warning(data)
+    if warning and not jpeg.is_padding(warning, data):
+        raise Rejection("damaged", f"{warning}; copy the file again from where it was taken")
+    flags = ["decoder_warning"] if warning else []
+    # phones keep a preview or a gain map behind the picture, and say so in its header: that is an MPO
+    return [*flags, "bytes_after_end"] if kind == "JPEG" and jpeg.holds_another(data) else flags
+
+
 def _check_header(image: Image.Image, limits: Limits) -> None:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        if DNG_TAG in tags or int(tags.get(SUBFILE_TAG, 0)) & 1:  # the first picture is but a preview
+            raise Rejection("unsupported_format", f"a camera's raw photo: develop it, and {EXPORT}")
     width, height = image.size
     size = f"{width}x{height}"
     if width * height > limits.max_megapixels * 1e6:
@@ -78,13 +110,53 @@ def _check_header(image: Image.Image, limits: Limits) -> None:
         raise Rejection("several_frames", f"{frames} frames")
 
 
-def _to_srgb(image: Image.Image) -> tuple[np.ndarray, list[str]]:
-    flags: list[str] = []
-    profile = image.info.get("icc_profile")
-    image = _upright(image, flags)
+def _whole_bits(image: Image.Image, data: bytes, flags: list[str]) -> Image.Image:
+    """Return 16-bit pictures as 8 bits of those in use: cameras write 10 or 12 bits into files of 16.
+
+    Pillow itself takes the upper 8 of colour pictures, which is right for those that use all 16.
+    """
     if image.mode.startswith("I;16"):
         flags.append("16_bit")
-        image = Image.fromarray((np.asarray(image, np.uint16) >> 8).astype(np.uint8))
+        return _as_info(_upper_bits(np.asarray(image, np.uint16), flags), image)
+    is_deep = data[24:25] == b"\x10" if image.format == "PNG" else _tiff_bits(image) > 8
+    if not is_deep or image.format not in ("PNG", "TIFF") or np.asarray(image).max() >= 64:
+        return image
+    if image.mode != "RGB":
+        raise Rejection("unsupported_mode", f"{image.mode} of 16 bits that uses few of them; {EXPORT}")
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        return image
+    return _as_info(_upper_bits(np.ascontiguousarray(pixels[..., 2::-1]), flags), image)
+
+
+def _tiff_bits(image: Image.Image) -> int:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 0
+    return max(image.tag_v2.get(BITS_TAG, (8,)))
+
+
+def _upper_bits(pixels: UInt16[np.ndarray, "h w *c"], flags: list[str]) -> UInt8[np.ndarray, "h w *c"]:
+    used = int(pixels.max()).bit_length()
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if used <= bits)
+    if bits < 16:
+        flags.append("bits_scaled")
+    return (pixels >> (bits - 8)).astype(np.uint8)
+
+
+def _as_info(pixels: np.ndarray, image: Image.Image) -> Image.Image:
+    """Return new pixels with the orientation and the colour profile of the picture that they come from."""
+    result = Image.fromarray(pixels)
+    result.info = {name: image.info[name] for name in ("icc_profile",) if name in image.info}
+    try:
+        result.getexif()[ORIENTATION_TAG] = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:
+        result.info["exif"] = b""  # damaged EXIF costs its orientation
+    return result
+
+
+def _to_srgb(image: Image.Image, flags: list[str]) -> np.ndarray:
+    profile = image.info.get("icc_profile")
+    image = _upright(image, flags)
     if image.mode in ("I", "F"):
         raise Rejection("unsupported_mode", image.mode)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
@@ -97,7 +169,7 @@ def _to_srgb(image: Image.Image) -> tuple[np.ndarray, list[str]]:
         if image.mode == "CMYK":
             flags.append("cmyk")
         image = _convert(image, profile, flags)
-    return np.asarray(image.convert("RGB")), flags
+    return np.asarray(image.convert("RGB"))
 
 
 def _upright(image: Image.Image, flags: list[str]) -> Image.Image:

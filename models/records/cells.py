@@ -45,8 +45,13 @@ def _in(table: dict[str, str], text: str) -> str | None:
     """Return a word's meaning; None for one that is unknown, or that a mark turns into a question."""
     if MARKED.search(text):
         return None
-    whole = NUMBERED.fullmatch(text.strip())
-    return table.get(whole[1] if whole else key(text))
+    return table.get(key(whole(text)))
+
+
+def whole(text: str) -> str:
+    """Return 1 for 1.0, as a spreadsheet writes a code."""
+    number = NUMBERED.fullmatch(text.strip())
+    return number[1] if number else text.strip()
 
 
 @lru_cache(1 << 12)

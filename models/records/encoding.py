@@ -12,7 +12,7 @@ BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 PROBED_BYTES = 2000
-DAMAGED = "\ufffd"
+DAMAGED = re.compile("[\ufffd\0]")
 
 
 def decode_lines(data: bytes) -> list[tuple[str, bool]]:
@@ -24,12 +24,15 @@ def decode_lines(data: bytes) -> list[tuple[str, bool]]:
     codec = next((name for mark, name in BOMS if data.startswith(mark)), "") or _utf16(data)
     if codec.startswith(("utf-16", "utf-32")):
         text = data.decode(codec, "replace").removeprefix("\ufeff")
-        return [(line, DAMAGED not in line) for line in _split(text)]
+        return [(line, not DAMAGED.search(line)) for line in _split(text)]
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        return [(line, DAMAGED not in line) for line in _split(data.decode("utf-8"))]
+        text = data.decode("utf-8")
     except UnicodeDecodeError:
         return _mixed(_split_bytes(data))
+    if not DAMAGED.search(text):
+        return [(line, True) for line in _split(text)]
+    return [(line, not DAMAGED.search(line)) for line in _split(text)]
 
 
 def _split(text: str) -> list[str]:
@@ -60,7 +63,7 @@ def _mixed(lines: list[bytes]) -> list[tuple[str, bool]]:
     for index, line in enumerate(lines):
         text = line.decode(codec if index in foreign else "utf-8", "replace")
         is_rare = not line.isascii() and (index in foreign) == (len(foreign) <= accented)
-        decoded.append((text, DAMAGED not in text and not (accented and is_rare)))
+        decoded.append((text, not DAMAGED.search(text) and not (accented and is_rare)))
     return decoded
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 
 from models.records.cells import NUMBERED
 from models.records.record import Record
@@ -23,6 +24,7 @@ class Person:
     spellings: tuple[str, ...]
 
 
+@lru_cache(1 << 18)
 def id_keys(patient_id: str) -> tuple[str, str]:
     """Return an id's structure without case, separators and leading zeros, and the same once it is run together.
 

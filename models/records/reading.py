@@ -27,7 +27,7 @@ class UnpairedQuote(Exception):
     """A quotation mark swallows the lines that follow."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Row:
     """A record as it stands in its file: `line` counts physical lines from 1, `problem` is a reason or ""."""
 
@@ -72,7 +72,7 @@ def read_table(path: Path) -> Table:
     rows, counts = _collect(heading, columns, take, [sure for _, sure in lines], path.name)
     counts["preamble"] += heading
     table = Table(path.name, columns, rows, dict(counts), note)
-    assert sum(counts.values()) == len(lines), (counts, len(lines))  # every physical line has its place
+    assert sum(counts.values()) == len(lines), counts  # every physical line has its place
     return table
 
 
@@ -133,6 +133,7 @@ def _collect(
     rows: list[Row] = []
     at = heading + take(heading)[1]
     counts = Counter({"heading": at - heading})
+    consent = next(column.index for column in columns if column.name == "consent")
     while at < len(sure):
         try:
             cells, length, problem = take(at)
@@ -140,27 +141,30 @@ def _collect(
             raise _refused(file, at) from None
         if length > 1:
             _check_long(cells, columns, file, at)
-        if not any(cell.strip() for cell in cells):
+        if not "".join(cells).strip():
             counts["blank"] += length
-        elif _is_heading(cells, columns, file, at):
+        elif (
+            consent < len(cells) and key(cells[consent]) in HEADINGS and _is_heading(cells, columns, file, at)
+        ):
             counts["heading"] += length
         else:
-            rows.append(_row(at, cells, len(columns), problem, all(sure[at : at + length])))
-            counts.update({"records": 1, "continuation": length - 1})
+            is_sure = sure[at] if length == 1 else all(sure[at : at + length])
+            rows.append(_row(at, cells, len(columns), problem, is_sure))
+            counts["continuation"] += length - 1
         at += length
+    counts["records"] = len(rows)
     return rows, +counts
 
 
 def _row(at: int, cells: list[str], num_columns: int, problem: str, is_sure: bool) -> Row:
-    """Return a record, padded or cut to the heading's width where only empty cells make the difference."""
-    extra = cells[num_columns:]
+    """Return a record, cut to the heading's width where only empty cells go beyond it."""
     if problem:
         return Row(at + 1, cells, "bad_row", problem)
-    if len(cells) < num_columns or any(cell.strip() for cell in extra):
+    if len(cells) != num_columns and (len(cells) < num_columns or "".join(cells[num_columns:]).strip()):
         return Row(
             at + 1, cells, "bad_row", f"found {len(cells)} cells; expected {num_columns}, as in the heading"
         )
-    if not is_sure or any("\0" in cell for cell in cells):
+    if not is_sure:
         return Row(at + 1, cells[:num_columns], "bad_encoding",
                    "found bytes of another encoding than the other lines'; expected UTF-8")  # fmt: skip
     return Row(at + 1, cells[:num_columns])
@@ -188,15 +192,13 @@ def _refused(file: str, at: int) -> ValueError:
 
 def _is_heading(cells: list[str], columns: list[Column], file: str, at: int) -> bool:
     """Tell whether the heading comes again, as in tables that were put behind one another."""
-    consent = next(column.index for column in columns if column.name == "consent")
-    if consent >= len(cells) or key(cells[consent]) not in HEADINGS:
-        return False
     again = columns_of(cells)
     if missing(again):
         return False
-    if [(column.name, column.unit, column.codes) for column in again] != [
-        (c.name, c.unit, c.codes) for c in columns
-    ]:
+    found, expected = (
+        [(column.name, column.unit, column.codes) for column in both] for both in (again, columns)
+    )
+    if found != expected:
         raise ValueError(
             f"records: {file}, line {at + 1}: a second heading with other columns; keep one table in the file"
         )

@@ -8,9 +8,9 @@ from pathlib import Path
 from models.conditions import DISEASES
 from models.records import cells
 from models.records.diagnoses import CONFLICT, DOUBTFUL, SEVERAL, UNKNOWN, disease_of
-from models.records.headings import NAMES, Column
+from models.records.headings import NAMES
 from models.records.reading import Row, Table, read_table
-from models.records.vocabulary import key, visible
+from models.records.vocabulary import visible
 
 # The first that fits is a record's reason; later ones are judged over all rows of a person or a file
 EXPECTED = {
@@ -73,47 +73,46 @@ class Record:
 def read_records(path: Path) -> tuple[list[Record], Table, Counter[str]]:
     """Return the records, the table they come from, and how many cells of each column were not understood."""
     table = read_table(path)
-    columns = {column.name: column for column in table.columns if column.name}
-    is_sure = not _has_month_first(table.rows, columns.get("visit_date"))
-    unread: Counter[str] = Counter()
-    records = [
-        _Reader(row, number, columns, unread).record(is_sure) for number, row in enumerate(table.rows, 1)
-    ]
-    return records, table, unread
-
-
-def _has_month_first(rows: list[Row], column: Column | None) -> bool:
-    if column is None:
-        return False
-    return cells.month_first(row.cells[column.index] for row in rows if column.index < len(row.cells))
+    reader = _Reader(table)
+    records = [reader.record(row, number) for number, row in enumerate(table.rows, 1)]
+    return records, table, reader.unread
 
 
 class _Reader:
-    """Reads one row; keeps the reasons' texts out of the way of the rules."""
+    """Reads a table's rows; knows where each column is, and counts what was not understood."""
 
-    __slots__ = ("columns", "number", "row", "unread")
+    def __init__(self, table: Table) -> None:
+        self.columns = {column.name: column for column in table.columns if column.name}
+        self.unread: Counter[str] = Counter()
+        self.coded = any(column.codes for column in table.columns)
+        self.age_unit = self.columns["age"].unit if "age" in self.columns else "1"
+        dates = self.columns.get("visit_date")
+        self.is_sure = not cells.month_first(
+            row.cells[dates.index] for row in table.rows if dates and dates.index < len(row.cells)
+        )
 
-    def __init__(self, row: Row, number: int, columns: dict[str, Column], unread: Counter[str]) -> None:
-        self.row, self.number, self.columns, self.unread = row, number, columns, unread
+    def texts(self, row: Row) -> dict[str, str]:
+        """Return the cells by our names, or what the heading says that their codes mean."""
+        found = dict.fromkeys(NAMES, "")
+        for name, column in self.columns.items():
+            if column.index < len(row.cells):
+                found[name] = row.cells[column.index]
+        if self.coded:
+            for name, column in self.columns.items():
+                if column.codes and (code := cells.whole(found[name])).isdigit():
+                    found[name] = column.codes.get(code, "?")
+        return found
 
-    def text(self, name: str) -> str:
-        """Return a cell as it stands, or what the heading says that its code means."""
-        column = self.columns.get(name)
-        if column is None or column.index >= len(self.row.cells):
-            return ""
-        text = self.row.cells[column.index]
-        if column.codes and key(text).isdigit():
-            return column.codes.get(key(text), "?")
-        return text
-
-    def record(self, is_sure: bool) -> Record:
+    def record(self, row: Row, number: int) -> Record:
         """Return the row in our vocabulary."""
-        text, row = self.text, self.row
-        record = Record(row.line, self.number, visible(text("file")), record_id=visible(text("record_id")))
-        record.patient_id, is_somebody = cells.patient_id(text("patient_id"))
-        record.consent = cells.consent(text("consent"))
-        record.refuses = record.consent == "no" or cells.is_withdrawn(text("withdrawal"))
-        record.disease = disease_of(text("diagnosis"), text("diagnosis_code"), text("certainty"))
+        text = self.texts(row)
+        record = Record(row.line, number, visible(text["file"]), record_id=visible(text["record_id"]))
+        record.patient_id, is_somebody = cells.patient_id(text["patient_id"])
+        record.consent = cells.consent(text["consent"])
+        record.refuses = record.consent == "no" or (
+            text["withdrawal"] != "" and cells.is_withdrawn(text["withdrawal"])
+        )
+        record.disease = disease_of(text["diagnosis"], text["diagnosis_code"], text["certainty"])
         if row.problem:
             record.texts = tuple(row.cells)
             record.refuses |= any(
@@ -121,45 +120,41 @@ class _Reader:
             )
             record.reject(row.problem, row.detail)
         if record.refuses:
-            name = "consent" if record.consent == "no" else "withdrawal"
-            self.reject(record, "consent_refused", name)
+            self.reject(record, row, "consent_refused", "consent", "withdrawal")
         elif not record.consent:
-            self.reject(record, "missing_consent", "consent")
+            self.reject(record, row, "missing_consent", "consent")
         if not record.patient_id:
-            self.reject(record, "missing_patient_id", "patient_id")
+            self.reject(record, row, "missing_patient_id", "patient_id")
         elif not is_somebody:
-            self.reject(record, "invalid_patient_id", "patient_id")
+            self.reject(record, row, "invalid_patient_id", "patient_id")
         if not record.file:
-            self.reject(record, "no_file_named", "file")
+            self.reject(record, row, "no_file_named", "file")
         if record.disease in TROUBLED:
-            self.reject(record, TROUBLED[record.disease], "diagnosis", "diagnosis_code", "certainty")
-        self.optional(record, is_sure)
+            self.reject(record, row, TROUBLED[record.disease], "diagnosis", "diagnosis_code", "certainty")
+        record.age, is_age = cells.age(text["age"], self.age_unit)
+        record.gender, is_gender = cells.gender(text["gender"])
+        record.eye, is_eye = cells.eye(text["eye"])
+        record.visit_date, is_date = cells.visit_date(text["visit_date"], self.is_sure)
+        if not (is_age and is_gender and is_eye and is_date):
+            self.flag(record, {"age": is_age, "gender": is_gender, "eye": is_eye, "visit_date": is_date})
         return record
 
-    def optional(self, record: Record, is_sure: bool) -> None:
-        """Read what a record need not state; what is not understood is flagged and counted by its column."""
-        age = self.columns.get("age")
-        found = {
-            "age": cells.age(self.text("age"), age.unit if age else "1"),
-            "gender": cells.gender(self.text("gender")),
-            "eye": cells.eye(self.text("eye")),
-            "visit_date": cells.visit_date(self.text("visit_date"), is_sure),
-        }
-        for name, (value, is_understood) in found.items():
-            setattr(record, name, value)
+    def flag(self, record: Record, understood: dict[str, bool]) -> None:
+        """Note what a record need not state, and states in words that are not understood."""
+        for name, is_understood in understood.items():
             if not is_understood:
                 record.flags.append(f"{name}_not_understood")
                 self.unread[name] += 1
 
-    def reject(self, record: Record, reason: str, *names: str) -> None:
+    def reject(self, record: Record, row: Row, reason: str, *names: str) -> None:
         """Give the record a reason that says which column, what was found and what is expected."""
         if record.reason:
             return
         found = [
-            f'column "{self.columns[name].heading}": found "{self.row.cells[self.columns[name].index]}"'
+            f'column "{self.columns[name].heading}": found "{row.cells[self.columns[name].index]}"'
             for name in names
-            if name in self.columns and self.columns[name].index < len(self.row.cells)
+            if name in self.columns and self.columns[name].index < len(row.cells)
         ]
         record.reject(reason, f"{', '.join(found)}; expected {EXPECTED[reason]}")
-        if names[0] in NAMES:
-            self.unread[names[0]] += reason in ("missing_consent", "invalid_patient_id", "unknown_disease")
+        if reason in ("missing_consent", "invalid_patient_id", "unknown_disease"):
+            self.unread[names[0]] += 1
