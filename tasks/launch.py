@@ -28,12 +28,8 @@ def start(main: Callable[..., None]) -> None:
             _become_launcher(asked)
     except ValueError as error:
         sys.exit(str(error))
-    try:
-        stage.start(main, processes=True)
-    except SystemExit as ended:
-        if not ended.code:
-            distributed.leave()
-        raise
+    stage.start(main, processes=True)
+    distributed.leave()
 
 
 def num_processes(environment: Mapping[str, str]) -> int | None:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -68,6 +69,14 @@ def test_a_stage_depends_on_every_module_that_it_imports(stage: str) -> None:
     deps = [Path(dep) for dep in GRAPH[stage]["deps"]]
     unseen = {file for file in needed if not any(Path(file).is_relative_to(dep) for dep in deps)}
     assert unseen == set(), f"add to the deps of {stage} in dvc.yaml: {', '.join(sorted(unseen))}"
+
+
+def test_no_stage_lists_beside_its_entry_what_its_unfinished_work_follows_from() -> None:
+    lists = re.compile(r"fingerprint = durable|__path__|^(CODE|MODELS|FILES) = ", re.MULTILINE)
+    files = [
+        file for file in (ROOT / "tasks").rglob("*.py") if file.name != "entry.py"
+    ]  # the entry's own files
+    assert [file.name for file in files if lists.search(file.read_text())] == []
 
 
 @pytest.mark.parametrize("stage", GRAPH)
