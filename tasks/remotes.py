@@ -20,15 +20,21 @@ SET_UP = "dvc remote add --local {} <folder, s3://bucket/prefix or ssh://host/fo
 
 
 def urls(folder: Path = Path()) -> dict[str, str]:
-    """Return where each remote of the checkout is, those left out that are nowhere yet."""
+    """Return where each remote of the checkout is, those left out that are nowhere yet.
+
+    Raises RuntimeError where DVC does not understand what it was told of them.
+    """
+    from dvc.exceptions import DvcException
     from dvc.fs import get_fs_config
     from dvc.repo import Repo
 
-    with Repo(str(folder)) as repo:
-        names = repo.config["remote"]
-        found = {
-            name: str(get_fs_config(repo.config, name=name)["url"]) for name in names
-        }  # remote:// followed
+    try:
+        with Repo(str(folder)) as repo:  # a remote may stand on another one (remote://), which is followed
+            found = {
+                name: str(get_fs_config(repo.config, name=name)["url"]) for name in repo.config["remote"]
+            }
+    except DvcException as error:
+        raise RuntimeError(f"DVC remotes: {error}; mend .dvc/config.local") from None
     return {name: url for name, url in found.items() if not (urlsplit(url).hostname or "").endswith(NOWHERE)}
 
 
