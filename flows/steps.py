@@ -17,8 +17,8 @@ from flows.workspace import MARK
 from tasks import addresses, dvc, params, prefect_access, process, remotes, versions
 
 GPU_STAGES = {
-    "train_lora", "sample", "screen_identity", "recheck_identity", "prelabel", "train_medical_encoder", "train_deid", "train_judges",
-    "deidentify", "evaluate_medical", "evaluate_reversibility", "evaluate_ablation",
+    "train_lora", "sample", "screen_identity", "recheck_identity", "prelabel", "train_medical_encoder", "train_deid",
+    "train_judges", "deidentify", "evaluate_medical", "evaluate_reversibility", "evaluate_ablation",
 }  # fmt: skip
 HOURS = {"train_deid": 24 * 14, "evaluate_ablation": 24 * 60, "train_lora": 24 * 7, "sample": 24 * 3}
 OTHERWISE_HOURS = 24

@@ -20,8 +20,8 @@ LIMITS = {
 COMMON = (
     "Not anonymous by proof. The screen removes what these recognisers recognise: another recogniser, a "
     "person who knows the patient, or a mole in its place may still tell.",
-    "Only the profile is differentially private; the images are not. Who was in the training set may be guessable from the weights, which is why "
-    "they stay inside.",
+    "Only the profile is differentially private; the images are not. Who was in the training set may be "
+    "guessable from the weights, which is why they stay inside, and from many released images together.",
     "A patient who is the only one of an age, gender and disease is protected by noise in the profile and by "
     "the screen in the images, by nothing else.",
     "A donor's face lends its features to an image: use public faces whose licence and consent allow it.",

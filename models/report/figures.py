@@ -43,7 +43,7 @@ def leaks(measured: Measured, verdict: Verdict) -> Markup:
         tag("p", verdict.headline),
         legend(ARM_COLOURS, "the paper's"),
         interval_plot(groups, paper),
-        table(columns, rows, caption=f"Share recognised as a patient, n, 95 % interval of images and threshold. {OTHERS}"),
+        table(columns, rows, caption=f"Share recognised, n, 95 % interval of images and threshold. {OTHERS}"),
         tag("h3", f"Shown? Direct above its floor, and at least {FEWER} times injected, intervals apart"),
         bullets(verdict.findings),
     )  # fmt: skip

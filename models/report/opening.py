@@ -61,7 +61,6 @@ def released(measured: Measured) -> str:
 
 
 def _tiles(measured: Measured) -> list[tuple[str, str, str]]:
-    screened = measured.leakage["screened"]
     asked = measured.num_selected + measured.distribution["shortfall"]["total"]
     ((judge, row),) = measured.recheck["recognisers"].items()
     tiles = [(count(measured.num_selected), "faces released", f"of {count(asked)} asked for")]
@@ -76,13 +75,10 @@ def _tiles(measured: Measured) -> list[tuple[str, str, str]]:
     worst, rate = worst_of(measured.leakage, "injected")
     interval = percent_interval(rate.get("ci95"))
     tiles.append((percent(rate.get("rate")), "recognised before the screen", f"{interval}; worst: {worst}"))
-    tiles.append(
-        (count(screened["rejected"]), "rejected by the screen", f"of {count(screened['n'])} generated")
-    )
     guided = [value_of(pair["guided"]) for pair in measured.distribution["wasserstein"].values()]
     known = [value for value in guided if value is not None]
     worst = f"{max(known):.3f}" if known else NOTHING
-    tiles.append((worst, "farthest from the patients", "disease, age or gender; 0 is equal"))
+    tiles.append((worst, "farthest from the profile", "disease, age or gender; 0 is equal"))
     return tiles
 
 

@@ -8,6 +8,7 @@ from models.report.words import percent, percent_interval, value_of
 
 FEWER = 5  # how many times fewer leaks the injection must make to count as shown
 SEES = 0.8  # a judge's share of held-out photos found, the interval's lower end
+ALLOWED = 0.01  # a rate surely below it needs no comparison with strangers
 BLIND = 0.5  # a recogniser that finds fewer of the patients' own photos is no judge
 ATTRIBUTES = ("disease", "age", "gender")
 
@@ -40,6 +41,10 @@ def released_verdict(recheck: Mapping[str, Any], num_above: int) -> Verdict:
         return Verdict(False, f"Cannot be told, for the judge may be blind: {compared}.", [])
     if released["ci95"][0] > floor["ci95"][1]:
         return Verdict(False, f"Patients are recognised: {compared}.", [])
+    if released["ci95"][1] > max(floor["ci95"][1], ALLOWED):
+        return Verdict(
+            False, f"Not shown with so few faces that strangers are recognised as often: {compared}.", []
+        )
     return Verdict(True, f"No more recognised than strangers: {compared}.", [])
 
 

@@ -30,6 +30,7 @@ SHRUNK: dict[str, dict[str, Any]] = {
     "cohort": {"num_patients": 16, "num_public": 160},
     "ingest_patients": {"shard_rows": 20},
     "ingest_public": {"shard_rows": 64, "calibration_share": 0.7, "floor_share": 0.1},
+    "profile_cohort": {"epsilon": 10.0},  # two patients of a disease would drown in the noise of 3
     "train_lora": {
         "rank": 4, "alpha": 4, "targets": "attention", "batch_size": 8, "epochs": 2, "warmup_steps": 1,
         "checkpoint_every": 2, "grid_every": 0,

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from models.conditions import DISEASES, GENDERS
-from models.metrics.cohort_profile import age_bins, age_labels
+from models.metrics.cohort_profile import Mechanism, age_bins, age_labels, cohort_profile
 from tasks import durable, plan_sampling, schemas, shards
 from tasks.params import PlanSampling, ProfileCohort
 from tasks.release_params import ReleaseKey
@@ -216,3 +216,21 @@ def test_a_profile_of_other_bins_or_none_is_refused(world):
 def test_weights_in_the_wrong_order_are_refused():
     with pytest.raises(ValueError, match=r"injection_weight: \[0\.4, 0\.2\] is no range"):
         section(injection_weight=(0.4, 0.2))
+
+
+def test_a_profile_whose_noise_left_categories_empty_is_planned_without_them(world):
+    """Noise may leave a disease or an age bin nobody: no row asks for it, and the others fill the number."""
+    rng = np.random.default_rng(2)
+    cells = np.stack([rng.integers(0, 8, 12), rng.integers(0, 5, 12), rng.integers(0, 2, 12)], 1)
+    mechanism = Mechanism(epsilon=0.7, joint_share=0.0, min_cell=3, age_edges=EDGES)
+    empty = 0
+    for number in range(12):
+        profile = cohort_profile(cells, mechanism, bytes([number]) * 32)
+        durable.write_json(world / "cohort.json", profile)
+        table, metrics = plan(world)
+        injected = [row for row in table.to_pylist() if row["arm"] == "injected"]
+        assert sum(sum(sum(g.values()) for g in a.values()) for a in metrics["quotas"].values()) == 400
+        absent = {name for name, share in profile["disease"].items() if not share}
+        assert not absent & {row["disease"] for row in injected}
+        empty += bool(absent)
+    assert empty > 3

@@ -132,6 +132,7 @@ def header(page: str) -> str:
             "No more recognised than strangers: of 200 released faces, stranger, which did not screen",
         ),
         (recheck(released=40), "Patients are recognised: of 200 released faces, stranger"),
+        (recheck(released=20), "Not shown with so few faces that strangers are recognised as often: of 200"),
         (recheck(seen=20), "Cannot be told, for the judge may be blind"),
         (recheck(released=0, n=0), "Cannot be told: stranger had no image"),
     ],
