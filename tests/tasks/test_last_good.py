@@ -97,7 +97,7 @@ def test_after_the_remedy_the_stage_runs_as_ever(project: Path) -> None:
 
 
 def test_half_written_outs_stay_and_their_way_back_is_named(project: Path) -> None:
-    (project / "gate.py").write_text(GATE.replace('pathlib.Path("counts.json")', "1 / 0\n"))
+    (project / "gate.py").write_text(GATE.replace('pathlib.Path("counts.json")', 'sys.exit("half") #'))
     (project / "answers.txt").write_text("tao tao tao")
     done = mema_repro(project)
     assert done.returncode
