@@ -44,7 +44,6 @@ def set_up(client: LabelStudio, round_: Round, template: Template) -> int:
     )
     client.patch(f"/api/projects/{project['id']}", fields)
     _serve_images(client, project["id"], template.images)
-    _hide_columns(client, project["id"])
     if template.sam_url:
         _connect_sam(client, project["id"], template.sam_url)
         _call_back(client, project["id"], f"{template.sam_url}/webhook")
@@ -80,10 +79,13 @@ def _serve_images(client: LabelStudio, project: int, images: Path) -> None:
     )
 
 
-def _hide_columns(client: LabelStudio, project: int) -> None:
-    """Leave the reader's list of tasks a number and whether it is done: nothing else there is his business."""
+def hide_columns(client: LabelStudio, project: int) -> None:
+    """Leave the reader's list of tasks a number and whether it is done: nothing else there is his business.
+
+    To be called when the tasks are there, since their data are columns too.
+    """
     columns = client.get("/api/dm/columns", project=project)["columns"]
-    hidden = [f"{one['target']}:{one['id']}" for one in columns if one["id"] not in SHOWN_COLUMNS]
+    hidden = [column_name(one) for one in columns if one["id"] not in SHOWN_COLUMNS]
     data = {
         "title": "Tasks",
         "type": "list",
@@ -99,6 +101,12 @@ def _hide_columns(client: LabelStudio, project: int) -> None:
     for view in views:
         if view["data"].get("hiddenColumns") != data["hiddenColumns"]:
             client.patch(f"/api/dm/views/{view['id']}", {"data": {**view["data"], **data}})
+
+
+def column_name(column: dict[str, Any]) -> str:
+    """Return the name by which views know a column."""
+    within = f"{column['parent']}." if column.get("parent") else ""
+    return f"{column['target']}:{within}{column['id']}"
 
 
 def _connect_sam(client: LabelStudio, project: int, url: str) -> None:

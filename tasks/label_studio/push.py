@@ -22,7 +22,7 @@ from tasks.label_studio.client import ForbiddenError, NotFoundError, check_versi
 from tasks.label_studio.imports import existing_tasks, import_missing, renew
 from tasks.label_studio.manifest import known_tasks, read_manifest, remember
 from tasks.label_studio.places import ROOT, SERVED_LINK, Places, read_secret
-from tasks.label_studio.project import Template, set_up
+from tasks.label_studio.project import Template, hide_columns, set_up
 from tasks.label_studio.reading import Lots, PlannedTask, reading_order
 from tasks.label_studio.task_data import pictures, read_notes, remove_undisguised, write_pictures
 from tasks.params import Annotate, load
@@ -104,6 +104,7 @@ def _push(
             with target.client(name) as client:
                 renew(client, desk.plan, notes, desk.present)
                 import_missing(client, desk.entry.project, desk.plan, notes, desk.present)
+                hide_columns(client, desk.entry.project)
         if round_ == "reading" and (old := remove_undisguised(target.places.files)):
             log.warning(
                 "%d pictures were named by their image, which told the repeats; they are renamed", old

@@ -20,6 +20,7 @@ from models.annotation.manifest import Manifest
 from tasks.label_studio import environment, processes, server
 from tasks.label_studio.client import ForbiddenError, LabelStudio, NotFoundError, check_version
 from tasks.label_studio.progress import complete, progress
+from tasks.label_studio.project import column_name
 from tasks.label_studio.pull import pull
 from tasks.label_studio.push import push, push_adjudication
 from tasks.label_studio.server_settings import RESERVED, settings
@@ -379,12 +380,22 @@ def test_nothing_that_a_reader_can_ask_for_pairs_a_repeat_with_its_first_showing
     assert len(set(image_of.values())) == 12
 
 
-def test_the_list_of_tasks_shows_a_number_only(desk: Desk) -> None:
-    with desk.target.client(ONE) as client:
-        columns = client.get("/api/dm/columns", project=desk.project(ONE))["columns"]
-        (view,) = client.get("/api/dm/views", project=desk.project(ONE))
+def test_the_list_of_tasks_shows_a_number_only_from_the_first_push_on(
+    label_studio: LabelStudioWorld, tmp_path: Path
+) -> None:
+    label_studio.accounts_for("lister")
+    write_images(tmp_path / "selected", 3)
+    annotate = Annotate(
+        readers=("lister",), senior=SENIOR, seed=7, repeat_share=0.4, show_intended_label=False
+    )
+    manifest = push(tmp_path / "selected", None, tmp_path / "out", annotate, label_studio.target())
+    with label_studio.target().client("lister") as client:
+        project = manifest.readers["lister"].project
+        columns = client.get("/api/dm/columns", project=project)["columns"]
+        (view,) = client.get("/api/dm/views", project=project)
+    assert "tasks:data.key" in view["data"]["hiddenColumns"]["explore"]
     for display in ("explore", "labeling"):
-        shown = {f"tasks:{one['id']}" for one in columns} - set(view["data"]["hiddenColumns"][display])
+        shown = {column_name(one) for one in columns} - set(view["data"]["hiddenColumns"][display])
         assert shown == {"tasks:inner_id", "tasks:total_annotations"}
 
 

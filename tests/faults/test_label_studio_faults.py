@@ -69,7 +69,7 @@ def test_push_and_pull_lose_nothing_and_repeat_nothing(
                     client.post(f"/api/tasks/{task['id']}/annotations/", {"result": BCC, "lead_time": 1.0})
             keys = [task["data"]["key"] for task in there]
             assert sorted(keys) == sorted(task.key for task in manifest.readers[name].tasks)
-            assert {task["data"]["image_id"] for task in there} == set(image_ids)
+            assert {task.image_id for task in manifest.readers[name].tasks} == set(image_ids)
         until_done(lambda: pull(out, storm))
         faults = dict(proxy.faults)
     assert set(faults) == set(KINDS), faults
