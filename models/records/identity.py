@@ -69,11 +69,7 @@ def persons(ids: Iterable[str]) -> dict[str, Person]:
 
 def judge_persons(records: list[Record]) -> None:
     """Give every record its person, and reasons to those whose person contradicts itself or refused anywhere."""
-    readable = [
-        r
-        for r in records
-        if r.patient_id and r.reason not in ("bad_row", "bad_encoding", "invalid_patient_id")
-    ]
+    readable = [record for record in records if record.names_somebody and not record.texts]
     known = persons(r.patient_id for r in readable)
     mine: dict[str, list[Record]] = defaultdict(list)
     for record in readable:
