@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from models.photos.listing import Listing, list_folder
 from models.records.cells import OLDEST
 from models.records.identity import judge_files, judge_persons
+from models.records.reading import Table
 from models.records.record import Record, read_records
 from tasks import durable, ingest, schemas, shards, stage
 from tasks.ingest_account import account, of_the_table
@@ -20,6 +22,47 @@ from tasks.params import IngestPatients, load
 STAGE = "ingest_patients"
 KNOWN = ("patient_id", "visit_date", "eye", "disease", "gender")
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A folder and its table: who is said to be on which photo, and what cannot be used."""
+
+    listing: Listing
+    table: Table
+    records: list[Record]
+    unread: Counter[str]
+    naming: dict[str, list[Record]]  # photo -> all rows that may mean it
+
+    @property
+    def good(self) -> dict[str, Record]:
+        """The records that nothing speaks against, by photo."""
+        return {record.file: record for record in self.records if not record.reason}
+
+    @property
+    def compared(self) -> set[str]:
+        """Photos that rows name and that are out, of which a copy must be known."""
+        return {name for name in self.naming if name in self.listing.photos} - set(self.good)
+
+    @property
+    def rejected(self) -> list[dict]:
+        """QUARANTINE rows of bad records, and of everything that lies there and no record names."""
+        columns = ("file", "row", "line", "reason", "detail")
+        records = [
+            {name: getattr(record, name) for name in columns} for record in self.records if record.reason
+        ]
+        return records + without_record(self.listing, self.records)
+
+
+def match(source: Path, section: IngestPatients) -> Matched:
+    """Read the table and the folder, and judge all rows of one person, and of one file, together."""
+    listing = list_folder(source, section.glob)
+    for found in (listing.photos, listing.others):
+        found.pop(section.records, None)
+    records, table, unread = read_records(source / section.records)
+    judge_persons(records)
+    naming = judge_files(records, Resolver(listing, source, section.glob))
+    return Matched(listing, table, records, unread, naming)
 
 
 def without_record(listing: Listing, records: list[Record]) -> list[dict]:
@@ -42,12 +85,6 @@ def without_record(listing: Listing, records: list[Record]) -> list[dict]:
         for name, reason, detail in found
         if name not in named
     ]
-
-
-def turned_away(records: list[Record]) -> list[dict]:
-    """Return QUARANTINE rows of the records that have a reason."""
-    columns = ("file", "row", "line", "reason", "detail")
-    return [{name: getattr(record, name) for name in columns} for record in records if record.reason]
 
 
 def describe(face: dict, record: Record) -> None:
@@ -82,20 +119,16 @@ def hold_out(faces: list[dict], share: float) -> None:
 
 def run(source: Path, faces: Path, quarantine: Path, metrics: Path, section: IngestPatients) -> None:
     """Ingest records and photos of `source`; every physical line, every photo and every other file is counted."""
-    listing = list_folder(source, section.glob)
-    for found in (listing.photos, listing.others):
-        found.pop(section.records, None)
-    records, table, unread = read_records(source / section.records)
-    judge_persons(records)
-    naming = judge_files(records, Resolver(listing, source, section.glob))
-    rejected = turned_away(records) + without_record(listing, records)
-    num_in = sum(not record.reason for record in records) + len(rejected)
-    good = {record.file: record for record in records if not record.reason}
+    matched = match(source, section)
+    good, rejected = matched.good, matched.rejected
+    num_in = len(good) + len(rejected)
     fingerprint = ingest.fingerprint(STAGE, section, source)
-    compared = {name for name in naming if name in listing.photos} - set(good)
-    folder = ingest.examine(sorted(good), listing.photos, section, STAGE, fingerprint, None, compared)
+    folder = ingest.examine(
+        sorted(good), matched.listing.photos, section, STAGE, fingerprint, None, matched.compared
+    )
     rows = ingest.checked_rows(folder)
-    kept, bad_photos = ingest.kept_rows(rows, section.near_duplicate_bits, judge_pictures(rows, naming))
+    against = judge_pictures(rows, matched.naming)
+    kept, bad_photos = ingest.kept_rows(rows, section.near_duplicate_bits, against)
     for face in kept:
         describe(face, good[face["file"]])
     for row in bad_photos:
@@ -103,12 +136,13 @@ def run(source: Path, faces: Path, quarantine: Path, metrics: Path, section: Ing
     hold_out(kept, section.held_out_share)
     rejected += bad_photos
     summary = ingest.summary(
-        num_in, kept, rejected, records=len(records), photos_without_record=num_in - len(records),
-        patients=len({face["patient_id"] for face in kept}), **of_the_table(table, records, unread, listing),
+        num_in, kept, rejected, records=len(matched.records), photos_without_record=num_in - len(matched.records),
+        patients=len({face["patient_id"] for face in kept}),
+        **of_the_table(matched.table, matched.records, matched.unread, matched.listing),
     )  # fmt: skip
     ingest.write_outs(folder, kept, rejected, schemas.PATIENT_FACE, faces, quarantine)
     durable.write_json(metrics, summary)
-    log.info("%s", account(summary, table))
+    log.info("%s", account(summary, matched.table))
     shards.clear_scratch(STAGE, fingerprint)
     ingest.refuse_empty(summary, STAGE)
     ingest.refuse_unlisted(summary, STAGE)

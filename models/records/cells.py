@@ -151,8 +151,8 @@ def patient_id(text: str) -> tuple[str, bool]:
         plain = visible(wrapped[1] if wrapped[1] is not None else wrapped[2])
     if not plain:
         return "", True
-    if NUMBERED.fullmatch(plain):  # 123,0 is a number, not two ids
-        return plain, True
+    if number := NUMBERED.fullmatch(plain):  # 123,0 is a number, not two ids
+        return plain, int(number[1]) > 0
     if key(plain) in NOBODY or not key(plain) or SEVERAL_IDS.search(plain):
         return plain, False
     if (

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -14,6 +14,8 @@ from models.records.record import Record
 YEAR_DAYS = 365.2425
 AGE_SLACK_YEARS = 1.0  # ages are rounded, and told of the day before or after
 MAX_LISTED = 5
+JOINED = re.compile(r"[;,|&+/\\]+")
+ANY_SEPARATOR = re.compile(r"[;,|&+/\\\s]+")
 
 
 @dataclass(frozen=True)
@@ -69,20 +71,24 @@ def persons(ids: Iterable[str]) -> dict[str, Person]:
 
 def judge_persons(records: list[Record]) -> None:
     """Give every record its person, and reasons to those whose person contradicts itself or refused anywhere."""
-    readable = [
-        r
-        for r in records
-        if r.patient_id and r.reason not in ("bad_row", "bad_encoding", "invalid_patient_id")
-    ]
+    readable = [record for record in records if record.names_somebody and not record.texts]
     known = persons(r.patient_id for r in readable)
     mine: dict[str, list[Record]] = defaultdict(list)
     for record in readable:
         record.person = known[record.patient_id].key
         mine[record.person].append(record)
-    for person, line in _refusals(records, known).items():
+    by_key: dict[str, set[str]] = defaultdict(set)
+    for one, person in known.items():
+        for found in id_keys(one):
+            by_key[found].add(person.key)
+    for person, line in _refusals(records, by_key).items():
         _reject(mine[person], "consent_refused_elsewhere", f"line {line} refuses for this patient")
     for rows in mine.values():
         spellings = known[rows[0].patient_id].spellings
+        if _is_several(spellings[0], by_key):
+            _reject(
+                rows, "ambiguous_patient_id", "found several ids that other rows have; expected one patient's"
+            )
         if len(spellings) > 1:
             _reject(
                 rows, "ambiguous_patient_id", f"found {_listed(spellings)}; expected one spelling of one id"
@@ -91,30 +97,26 @@ def judge_persons(records: list[Record]) -> None:
     _judge_record_ids(readable)
 
 
-def _refusals(records: list[Record], known: dict[str, Person]) -> dict[str, int]:
+def _refusals(records: list[Record], by_key: Mapping[str, set[str]]) -> dict[str, int]:
     """Return person -> line of a row that refuses; one that cannot be read refuses for whoever it may name."""
-    by_key: dict[str, set[str]] = defaultdict(set)
-    for one, person in known.items():
-        for found in id_keys(one):
-            by_key[found].add(person.key)
     refused: dict[str, int] = {}
     for record in records:
         if not record.refuses:
             continue
         if record.person:
             refused.setdefault(record.person, record.line)
-            continue
-        for text in record.texts or (record.patient_id,):
-            pieces = (text, *re.split(r"[;,|&+/\s]+", text))
-            for person in {
-                person
-                for piece in pieces
-                if piece
-                for found in id_keys(piece)
-                for person in by_key.get(found, ())
-            }:
+        texts = record.texts or (record.patient_id,)
+        split = JOINED if record.person else ANY_SEPARATOR
+        for piece in {piece for text in texts for piece in (text, *split.split(text)) if piece}:
+            for person in {person for found in id_keys(piece) for person in by_key.get(found, ())}:
                 refused.setdefault(person, record.line)
     return refused
+
+
+def _is_several(patient_id: str, by_key: Mapping[str, set[str]]) -> bool:
+    """Tell whether an id is made of others that the table has, as p1/p2."""
+    pieces = [piece for piece in JOINED.split(patient_id) if piece.strip()]
+    return len(pieces) > 1 and all(any(found in by_key for found in id_keys(piece)) for piece in pieces)
 
 
 def _judge_person(rows: list[Record]) -> None:

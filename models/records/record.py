@@ -43,6 +43,7 @@ class Record:
     row: int
     file: str = ""
     patient_id: str = ""
+    names_somebody: bool = False  # the id is one patient's, no placeholder
     consent: str = ""
     disease: str = ""
     age: float = math.nan
@@ -108,6 +109,7 @@ class _Reader:
         text = self.texts(row)
         record = Record(row.line, number, visible(text["file"]), record_id=visible(text["record_id"]))
         record.patient_id, is_somebody = cells.patient_id(text["patient_id"])
+        record.names_somebody = is_somebody and record.patient_id != ""
         record.consent = cells.consent(text["consent"])
         record.refuses = record.consent == "no" or (
             text["withdrawal"] != "" and cells.is_withdrawn(text["withdrawal"])
