@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from models.deid import audit
 from models.deid.contents import FILE_ID_BYTES, Contents, pack, unpack
 from models.deid.passwords import Passphrase
 from models.deid.pictures import conceal, face_passwords
@@ -16,8 +15,10 @@ from models.diffusion.images import encode_png
 from models.photos.decoding import decode_photo
 from models.photos.rejection import Rejection
 from tasks import schemas
-from tasks.deid_files.places import Job, sidecar_of, write_new
+from tasks.deid_files.places import Job, sidecar_of
+from tasks.deid_files.private import MAX_BYTES, read_regular, write_private
 from tasks.deid_files.settings import Finder, Network, Settings
+from tasks.deid_files.trail import Trail
 from tasks.ingest import read_photo
 
 
@@ -30,26 +31,26 @@ class Deid:
     find: Finder
     passphrase: Passphrase
     keep_original: bool
-    why: str
+    trail: Trail
 
     def __call__(self, job: Job) -> int | None:
         """Write the side-car, then the picture; return the number of faces, None if that was done before."""
         data = read_photo(job.source, self.settings.limits.max_bytes)
         prior = self._prior(job, hashlib.sha256(data).hexdigest())
-        if prior and job.out.exists():
+        if prior and os.path.lexists(job.out):
             return None
         rgb, _ = decode_photo(data, self.settings.limits)
-        contents, keys, picture = self._replace(rgb, data, job.source.suffix.lower(), prior)
+        contents, keys, picture = self._replace(rgb, data, job.source.name, prior)
         if prior is None:
-            write_new(sidecar_of(job.out), seal(pack(contents), keys, self.passphrase))
+            sealed = seal(pack(contents), keys, self.passphrase)
+            write_private(sidecar_of(job.out), sealed, job.root)
         elif _maker(contents) != _maker(prior[0]):
             raise Rejection(
                 "sidecar_without_picture",
                 "it belongs to a picture made otherwise (model, detector); put that back, or move the side-car",
             )
-        log = Path(self.settings.audit_log)
-        audit.append(log, "deid", contents.picture_sha256, self.why)
-        write_new(job.out, picture)
+        self.trail.record("deid", contents.picture_sha256)
+        write_private(job.out, picture, job.root)
         return len(contents.matrices)
 
     def _prior(self, job: Job, source_sha256: str) -> tuple[Contents, Keys] | None:
@@ -58,18 +59,19 @@ class Deid:
         A side-car is never replaced: its picture may be in use elsewhere, and nothing else brings it back.
         """
         sidecar = sidecar_of(job.out)
-        if not sidecar.exists():
-            if job.out.exists():
+        if not os.path.lexists(sidecar):
+            if os.path.lexists(job.out):
                 raise Rejection("out_exists", "it has no side-car, so it isn't ours; move it away")
             return None
-        sealed, keys = open_sealed(sidecar.read_bytes(), self.passphrase)
+        sealed, keys = open_sealed(read_regular(sidecar, MAX_BYTES, "the side-car"), self.passphrase)
         contents = unpack(sealed)
         if contents.source_sha256 != source_sha256:
-            raise Rejection("out_exists", "it was made from another photo; name another OUT")
+            detail = "it was made from another photo, or from one whose name differs in case alone; name another OUT"
+            raise Rejection("out_exists", detail)
         return contents, keys
 
     def _replace(
-        self, rgb: np.ndarray, data: bytes, suffix: str, prior: tuple[Contents, Keys] | None
+        self, rgb: np.ndarray, data: bytes, name: str, prior: tuple[Contents, Keys] | None
     ) -> tuple[Contents, Keys, bytes]:
         """Return what to seal, under which keys, and the picture's file; a prior run's id gives its picture."""
         model = self.network.deidentifier
@@ -92,7 +94,9 @@ class Deid:
             band=concealed.band,
             band_corner=concealed.band_corner,
             original=data if self.keep_original else None,
-            original_suffix=suffix if self.keep_original else "",
+            original_suffix=Path(name).suffix.lower() if self.keep_original else "",
+            source_name=name,
+            **self.trail.binding,
         )
         return contents, keys, picture
 

@@ -26,6 +26,10 @@ DRAWN_PROFILES = ("phantom", "photos")
 Finder = Callable[[np.ndarray, int], list[Placement]]
 
 
+class ModelError(ValueError):
+    """A model that is missing or damaged: no photo can be worked on."""
+
+
 class Settings(DeidFiles):
     """The section, and what the commands make of it."""
 
@@ -72,7 +76,7 @@ class Network:
         """Return the digest of config.json, which holds those of all other files."""
         path = self.folder / "config.json"
         if not path.is_file():
-            raise ValueError(f"model: no {path}; run `dvc repro train_deid`, or name a folder with --model")
+            raise ModelError(f"model: no {path}; run `dvc repro train_deid`, or name a folder with --model")
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
     @cached_property
@@ -83,7 +87,10 @@ class Network:
         )  # it warns of processors that nobody asks for
         from models.deid.deidentifier import load_deidentifier
 
-        return load_deidentifier(self.folder)
+        try:
+            return load_deidentifier(self.folder)
+        except (ValueError, OSError) as error:
+            raise ModelError(str(error)) from None
 
 
 def face_finder(settings: Settings, aligned: bool) -> Finder:
