@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 PACKAGED_JUDGE = "dlib_face_recognition_resnet_model_v1.dat"
 
 
+class ModelError(ValueError):
+    """A model that is missing or damaged: no photo can be worked on."""
+
+
 class Settings(DeidFiles):
     """The section, and what the commands make of it."""
 
@@ -67,7 +71,10 @@ class Network:
         """Return what the model was trained on, as models.deid.deidentifier sealed it."""
         from models.deid.card import read_card
 
-        return read_card(self.folder)
+        try:
+            return read_card(self.folder)
+        except ValueError as error:
+            raise ModelError(str(error)) from None
 
     @property
     def image_size_px(self) -> int:
@@ -96,7 +103,7 @@ class Network:
         """Return the digest of config.json, which holds those of all other files."""
         path = self.folder / "config.json"
         if not path.is_file():
-            raise ValueError(f"model: no {path}; run `dvc repro train_deid`, or name a folder with --model")
+            raise ModelError(f"model: no {path}; run `dvc repro train_deid`, or name a folder with --model")
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
     @cached_property
@@ -107,7 +114,10 @@ class Network:
         )  # it warns of processors that nobody asks for
         from models.deid.deidentifier import load_deidentifier
 
-        return load_deidentifier(self.folder)
+        try:
+            return load_deidentifier(self.folder)
+        except (ValueError, OSError) as error:
+            raise ModelError(str(error)) from None
 
 
 @dataclass(frozen=True)
