@@ -53,9 +53,9 @@ def outcome(photo: Composite, faces: Sequence[Face], method: FaceCipher, seeker:
     shares = [float(changed[eye_mask(face, changed.shape)].mean()) for face in photo.faces]
     found = look(photo.rgb, after, faces, seeker, judge)
     end = "face_left" if found.left else "leaves"
-    if end == "leaves" and max(found.similarities) >= judge.threshold:
+    if end == "leaves" and found.likest >= judge.threshold:
         end = "still_recognisable"
-    return {"end": end, "worst": min(shares, default=1.0), "likest": max(found.similarities), "shares": shares,
+    return {"end": end, "worst": min(shares, default=1.0), "likest": found.likest, "shares": shares,
             "replaced": len(plan.places), "hidden": len(plan.doubtful)}  # fmt: skip
 
 

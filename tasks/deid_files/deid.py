@@ -107,11 +107,10 @@ class Deid:
         account.see_result(after)
         if found.left:
             raise Rejection("face_left", f"{len(found.left)} places show a face that is as it was")
-        if found.similarities and max(found.similarities) >= judge.threshold:
+        if found.likest >= judge.threshold:
             raise Rejection(
                 "still_recognisable",
-                f"similarity {max(found.similarities):.3f}, under {judge.threshold} wanted; the method doesn't hide "
-                "this person",
+                f"similarity {found.likest:.3f}, under {judge.threshold} wanted; the method doesn't hide this person",
             )
 
     def _prior(self, job: Job, source_sha256: str) -> tuple[Contents, Keys] | None:

@@ -15,7 +15,7 @@ from models.deid.passwords import KdfParameters
 from models.identity.recogniser import load_recogniser
 from models.photos.alignment import LEFT_EYE, RIGHT_EYE, packaged_predictor
 from models.photos.decoding import Limits
-from models.photos.every_face import Face, Seeker, load_seeker
+from models.photos.every_face import FRAMED, Face, Seeker, load_seeker
 from models.photos.geometry import Geometry
 from models.photos.look import Judge
 from models.photos.regions import Region, alike
@@ -140,9 +140,10 @@ class Eyes:
         place = place_centre(rgb.shape, 1)
         middle, side = place.corners().mean(axis=0) + 0.5, 1 / place.scale
         eyes = middle + (np.array([LEFT_EYE, RIGHT_EYE]) - 0.5) * side
-        framed = Region(float(middle[0]), float(middle[1]), 0.8 * side, 0.0, "aligned", 1.0)
-        others = [face for face in found if not all(alike(framed, region) for region in face.regions)]
-        return [Face((framed,), Geometry(eyes - 0.5, 0.0, 0.0)), *others]
+        framed = Region(float(middle[0]), float(middle[1]), 0.8 * side, 0.0, FRAMED, 1.0)
+        same = [region for face in found for region in face.regions if alike(framed, region)]
+        others = [face for face in found if not all(region in same for region in face.regions)]
+        return [Face((framed, *same), Geometry(eyes - 0.5, 0.0, 0.0)), *others]
 
 
 def load_eyes(settings: Settings, network: "Network", aligned: bool) -> Eyes:
