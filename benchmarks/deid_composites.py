@@ -69,7 +69,7 @@ def main(
     model: Annotated[Path, typer.Option(help="Folder of a de-identifier.")],
     detector: str = "dlib",
     detector_path: str = "",
-    judge_threshold: float = 0.96,
+    judge_threshold: float = 0.957,
     num: int = 200,
     seed: int = 11,
     smallest: int = 40,

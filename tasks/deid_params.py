@@ -61,7 +61,7 @@ class DeidFiles(Section):
     smallest_face_px: Annotated[int, Field(ge=20)] = 40  # what is searched for, where the photo's size allows it
     doubtful_faces: Literal["hide", "refuse"] = "hide"  # whose eyes can't be placed with certainty
     judge: str = ""  # a recogniser that the method doesn't use; empty: dlib's, which is packaged
-    judge_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.935
+    judge_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.957
     min_size_px: Count
     max_megapixels: Annotated[float, Field(gt=0, le=178)]  # Pillow refuses more
     max_aspect: Annotated[float, Field(ge=1)]
