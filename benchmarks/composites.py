@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from models.photos.detectors import Hog
-from models.photos.geometry import Geometry
 from models.photos.every_face import Seeker
+from models.photos.geometry import Geometry
 
 EYE_RADIUS = 0.22  # of the gap between the eyes: lids and corners
 SURROUNDINGS = 0.95  # of the square's side, to each side of its middle
@@ -100,7 +100,9 @@ def _background(draw: np.random.Generator, height: int, width: int) -> np.ndarra
     return np.clip(picture.astype(np.int16) + tiles, 0, 255).astype(np.uint8)
 
 
-def _paste(picture: np.ndarray, faces: list[TrueFace], source: Source, draw: np.random.Generator) -> list[TrueFace]:
+def _paste(
+    picture: np.ndarray, faces: list[TrueFace], source: Source, draw: np.random.Generator
+) -> list[TrueFace]:
     """Lay a face over the picture; return the faces whose eyes still show, with the new one."""
     height, width = picture.shape[:2]
     largest = min(FACE_PX[1], 0.6 * min(height, width))
@@ -128,7 +130,9 @@ def _paste(picture: np.ndarray, faces: list[TrueFace], source: Source, draw: np.
     left, top = np.floor(middle - half).astype(int)
     size = int(np.ceil(2 * half)) + 1
     matrix[:, 2] += middle - (left, top) - np.array([x, y]) * inner
-    warped = cv2.warpAffine(rgb, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    warped = cv2.warpAffine(
+        rgb, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+    )
     rows, columns = np.ogrid[:size, :size]
     away = np.hypot(columns - (middle[0] - left), rows - (middle[1] - top)) / half
     share = np.clip((1 - away) / 0.12, 0, 1)[..., None]

@@ -42,7 +42,9 @@ class Fill:
         raise NotImplementedError
 
 
-def outcome(photo: Composite, faces: Sequence[Face], method: FaceCipher, seeker: Seeker, judge: Judge) -> dict:
+def outcome(
+    photo: Composite, faces: Sequence[Face], method: FaceCipher, seeker: Seeker, judge: Judge
+) -> dict:
     """Return how the photo ends under a method, and the least share of an eye pair that was changed."""
     if not faces:
         return {"end": "no_face", "worst": 0.0}

@@ -14,8 +14,8 @@ import typer
 
 from models.identity.recogniser import Recogniser, load_recogniser
 from models.photos.alignment import crop_by_eyes, packaged_predictor
-from models.photos.every_face import Seeker
 from models.photos.detectors import Hog
+from models.photos.every_face import Seeker
 from models.photos.look import JUDGE_PX
 
 FMR, RESAMPLES = 1e-3, 200
@@ -45,7 +45,9 @@ def main(
     people: Annotated[list[Path], typer.Option(help="Folders with a folder for each person.")] = [],  # noqa: B006
 ) -> None:
     """Print threshold, interval and the true match rate at it."""
-    network = load_recogniser(judge or packaged_predictor().with_name("dlib_face_recognition_resnet_model_v1.dat"))
+    network = load_recogniser(
+        judge or packaged_predictor().with_name("dlib_face_recognition_resnet_model_v1.dat")
+    )
     seeker = Seeker((Hog(0.0),), 80)
     files = [file for folder in folders for file in sorted(folder.rglob("*.jpg"))]
     vectors = np.array(list(embeddings(files, seeker, network).values()))
@@ -57,9 +59,15 @@ def main(
     pairs = len(everyone) * (len(everyone) - 1) // 2
     print(f"threshold {at:.3f} [{low:.3f}, {high:.3f}] at FMR {FMR}: {len(everyone)} people, {pairs} pairs")
     for folder in people:
-        known = [embeddings(sorted(one.glob("*.jpg")), seeker, network) for one in sorted(folder.iterdir()) if one.is_dir()]
+        known = [
+            embeddings(sorted(one.glob("*.jpg")), seeker, network)
+            for one in sorted(folder.iterdir())
+            if one.is_dir()
+        ]
         same = [float(a @ b) for one in known for a, b in itertools.combinations(one.values(), 2)]
-        print(f"{folder.name}: {np.mean(np.array(same) >= at):.3f} of {len(same)} pairs of {len(known)} people match")
+        print(
+            f"{folder.name}: {np.mean(np.array(same) >= at):.3f} of {len(same)} pairs of {len(known)} people match"
+        )
 
 
 if __name__ == "__main__":

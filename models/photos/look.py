@@ -28,7 +28,9 @@ class Finding:
 
     left: list[Region] = field(default_factory=list)
     similarities: list[float] = field(default_factory=list)
-    likest: float = -1.0  # of the faces that a detector saw; a frame in which none did is no face to a recogniser
+    likest: float = (
+        -1.0
+    )  # of the faces that a detector saw; a frame in which none did is no face to a recogniser
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ def look(
     changed = differs(before, after)
     seen_before = [region for face in faces for region in face.regions]
     seen_now = [region for group in search_again(after, seeker) for region in group]
-    left = [region for region in (*seen_before, *seen_now) if changed_share(region, changed, kept) < MIN_CHANGED]
+    left = [
+        region for region in (*seen_before, *seen_now) if changed_share(region, changed, kept) < MIN_CHANGED
+    ]
     similarities = likeness(before, after, faces, judge.recogniser)
     judged = [cosine for cosine, face in zip(similarities, faces, strict=True) if face.detectors != [FRAMED]]
     return Finding(left, similarities, max(judged, default=-1.0))

@@ -42,7 +42,9 @@ def deid(
     expect_faces: Annotated[
         int | None, typer.Option(min=1, help="Turn away a photo on which another number is found.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Only report what would be done; OUT stays as it is.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Only report what would be done; OUT stays as it is.")
+    ] = False,
 ) -> None:
     """Replace every face by nobody's, which shows the same disease; seal beside it what brings it back."""
     with _told():

@@ -87,7 +87,10 @@ class Deid:
         if not account.faces:
             raise Rejection("no_face", f"none of {account.smallest_seen_px:.0f} px or more was found")
         account.plan = plan_faces(
-            account.faces, rgb.shape, self.network.image_size_px, self.eyes.first(rgb, self.network.image_size_px)
+            account.faces,
+            rgb.shape,
+            self.network.image_size_px,
+            self.eyes.first(rgb, self.network.image_size_px),
         )
         if account.plan.doubtful and self.settings.doubtful_faces == "refuse":
             turned = any(face.turned for face in account.plan.doubtful)
@@ -97,7 +100,9 @@ class Deid:
                 "set deid_files.doubtful_faces to hide",
             )
         if self.expect_faces is not None and len(account.faces) != self.expect_faces:
-            raise Rejection("unexpected_faces", f"{len(account.faces)} found, --expect-faces {self.expect_faces}")
+            raise Rejection(
+                "unexpected_faces", f"{len(account.faces)} found, --expect-faces {self.expect_faces}"
+            )
 
     def _look(self, rgb: np.ndarray, after: np.ndarray, account: Account) -> None:
         """Raise Rejection where a face stays on the result, or one that was replaced is still recognised."""
@@ -142,7 +147,8 @@ class Deid:
     ) -> tuple[Contents, Keys, bytes]:
         """Return what to seal, under which keys, and the picture's file; a prior run's id gives its picture."""
         model, plan = self.network.deidentifier, account.plan
-        assert plan is not None and self.passphrase is not None
+        assert plan is not None
+        assert self.passphrase is not None
         keys = prior[1] if prior else new_keys(self.passphrase)
         file_id = prior[0].file_id if prior else os.urandom(FILE_ID_BYTES)
         passwords = face_passwords(keys.password_root, file_id, len(plan.places))

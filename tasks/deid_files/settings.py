@@ -64,7 +64,9 @@ class Network:
     """The de-identifier in a folder, loaded when the first face needs it."""
 
     folder: Path
-    rehearsing: bool = False  # a model of drawn faces may try its hand at photographs; the look at them stands
+    rehearsing: bool = (
+        False  # a model of drawn faces may try its hand at photographs; the look at them stands
+    )
 
     @cached_property
     def card(self) -> dict[str, Any]:
