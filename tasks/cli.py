@@ -9,7 +9,10 @@ import typer
 from tasks.deid_files.commands import register  # options only: nothing heavy is imported
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="MeMa: synthetic patient faces that leak no patient."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # a passphrase or a photo's name may be among them
+    help="MeMa: synthetic patient faces that leak no patient.",
 )
 annotate = typer.Typer(no_args_is_help=True, help="The clinicians' work in Label Studio.")
 app.add_typer(annotate, name="annotate")
@@ -206,3 +209,7 @@ def _print(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]
     for row in rows:
         grid.add_row(*row)
     Console().print(grid)
+
+
+if __name__ == "__main__":
+    app()

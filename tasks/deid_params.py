@@ -49,7 +49,9 @@ class TrainDeid(Section):
 
     def training(self) -> dict[str, Any]:
         """Return what models.deid.training.DeidSettings takes."""
-        return self.model_dump(exclude={"domain", "loss_recogniser", "image_size_px", "use_f_med", "networks"})
+        return self.model_dump(
+            exclude={"domain", "loss_recogniser", "image_size_px", "use_f_med", "networks"}
+        )
 
 
 class DeidFiles(Section):
@@ -58,10 +60,12 @@ class DeidFiles(Section):
     model: str
     detector: Literal["dlib", "ultraface", "insightface"]
     detector_path: str = ""
-    smallest_face_px: Annotated[int, Field(ge=20)] = 40  # what is searched for, where the photo's size allows it
+    smallest_face_px: Annotated[int, Field(ge=20)] = (
+        40  # what is searched for, where the photo's size allows it
+    )
     doubtful_faces: Literal["hide", "refuse"] = "hide"  # whose eyes can't be placed with certainty
     judge: str = ""  # a recogniser that the method doesn't use; empty: dlib's, which is packaged
-    judge_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.935
+    judge_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.957
     min_size_px: Count
     max_megapixels: Annotated[float, Field(gt=0, le=178)]  # Pillow refuses more
     max_aspect: Annotated[float, Field(ge=1)]

@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from models.attributes.deepface import estimate
 from models.diffusion.images import encode_png
-from models.photos.alignment import Aligner, load_aligner
+from models.photos.alignment import Aligner
 from models.photos.decoding import Limits, decode_photo
 from models.photos.duplicates import first_seen, near_duplicates, perceptual_hash, thumbnail
 from models.photos.rejection import Rejection
+from models.photos.upright import load_upright_aligner
 from tasks import entry, schemas, shards
 from tasks.params import Ingest
 
@@ -89,7 +90,9 @@ class Examination:
 
     def load(self) -> "Examiner":
         """Load the detector."""
-        return Examiner(self, load_aligner(self.detector, str(self.detector_path or ""), self.size_px))
+        return Examiner(
+            self, load_upright_aligner(self.detector, str(self.detector_path or ""), self.size_px)
+        )
 
 
 @dataclass(frozen=True)

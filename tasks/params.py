@@ -54,7 +54,7 @@ class Cohort(Section):
 class Ingest(Section):
     """Checks and alignment of photographs, for patients and the public alike."""
 
-    detector: Literal["aligned", "dlib", "insightface"]
+    detector: Literal["aligned", "dlib", "ultraface", "insightface"]
     detector_path: str = ""
     image_size_px: Annotated[int, Field(ge=64)]
     min_size_px: Count

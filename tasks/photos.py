@@ -12,6 +12,7 @@ from tasks import dvc, stage
 from tasks.photos_cohort import PATIENTS, PUBLIC, copy_public, write_patients
 
 WORKSPACE = Path(".scratch/photos")
+ULTRAFACE = "ultraface/version-RFB-320.onnx"
 DLIB = "dlib_face_recognition_resnet_model_v1.dat"
 
 
@@ -64,10 +65,12 @@ def lay_out(workspace: Path) -> None:
 
 
 def copy_networks(weights: Path, out: Path) -> None:
-    """Copy the recognisers and DeepFace's networks to where the profile expects them."""
+    """Copy the recognisers, the face detector and DeepFace's networks to where the profile expects them."""
     (out / "recognisers").mkdir(parents=True, exist_ok=True)
     for path in [*sorted((weights / "insightface").glob("*.onnx")), weights / "dlib" / DLIB]:
         shutil.copyfile(path, out / "recognisers" / path.name)
+    (out / "ultraface").mkdir(exist_ok=True)
+    shutil.copyfile(weights / ULTRAFACE, out / ULTRAFACE)
     shutil.copytree(weights / "deepface/.deepface", out / "deepface/.deepface", dirs_exist_ok=True)
 
 

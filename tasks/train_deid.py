@@ -170,7 +170,11 @@ def fit(
 
 def describe(mema: Path, section: TrainDeid) -> TrainedOn:
     """Return what the model's config.json says of its data: all of MeMa's splits."""
-    tables = [shards.read_table(folder, columns=["image_id"]) for folder in sorted(mema.iterdir()) if folder.is_dir()]
+    tables = [
+        shards.read_table(folder, columns=["image_id"])
+        for folder in sorted(mema.iterdir())
+        if folder.is_dir()
+    ]
     ids = [name for table in tables for name in table["image_id"].to_pylist()]
     recogniser = hashlib.sha256(Path(section.loss_recogniser).read_bytes()).hexdigest()
     return TrainedOn(section.domain, digest_of(ids), recogniser, ids)

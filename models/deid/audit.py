@@ -17,7 +17,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -34,7 +34,7 @@ class Log:
     """A log's file, and the second place for its lines."""
 
     path: Path
-    sink: Sink = Sink()
+    sink: Sink = field(default_factory=Sink)
 
     def append(self, action: str, file_sha256: str, why: str) -> Head:
         """Add a line and its head durably; safe among processes. Raises AuditError on a log that was changed."""

@@ -13,6 +13,7 @@ from models.photos.search import Pass, passes, search, smallest_face_px
 
 CONFIRM_PX, CONFIRM_FACE_PX = 180, 100
 TURNED_DEGREES = 45
+FRAMED = "aligned"  # instead of a detector: the picture is said to be a face in the common frame
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,11 @@ def _upright(
 
 
 def turned_crop(
-    rgb: UInt8[np.ndarray, "h w 3"], place: tuple[float, float, float], angle: float, crop_px: int, face_px: int
+    rgb: UInt8[np.ndarray, "h w 3"],
+    place: tuple[float, float, float],
+    angle: float,
+    crop_px: int,
+    face_px: int,
 ) -> tuple[UInt8[np.ndarray, "c c 3"], Float[np.ndarray, "2 3"]]:
     """Return a face's surroundings turned anticlockwise, and the matrix that brings a pixel there.
 

@@ -41,9 +41,7 @@ def alike(one: Region, other: Region) -> bool:
     if max(one.side, other.side) > MAX_RATIO * min(one.side, other.side):
         return False
     half = (one.side + other.side) / 2
-    sides = [
-        min(half - abs(gap), one.side, other.side) for gap in (one.x - other.x, one.y - other.y)
-    ]
+    sides = [min(half - abs(gap), one.side, other.side) for gap in (one.x - other.x, one.y - other.y)]
     if min(sides) <= 0:
         return False
     common = sides[0] * sides[1]
@@ -68,9 +66,7 @@ def middle(regions: Sequence[Region]) -> tuple[float, float, float]:
     return float(x), float(y), float(side)
 
 
-def window(
-    box: tuple[float, float, float, float], shape: tuple[int, ...]
-) -> tuple[slice, slice]:
+def window(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Return the rows and columns of the picture that a box touches."""
     left, top, right, bottom = box
     low = np.clip(np.floor([top, left]), 0, shape[:2]).astype(int)

@@ -63,7 +63,9 @@ def search(rgb: UInt8[np.ndarray, "h w 3"], todo: Sequence[Pass]) -> list[Region
         factor = np.array(size) / (rgb.shape[1], rgb.shape[0])
         for quarter in one.quarters:
             turned = np.ascontiguousarray(np.rot90(scaled, quarter))
-            rows = np.concatenate([_shifted(one.detector, *tile) for tile in _tiles(turned, one.detector.tile)])
+            rows = np.concatenate(
+                [_shifted(one.detector, *tile) for tile in _tiles(turned, one.detector.tile)]
+            )
             centres = _turned_back(rows[:, :2], quarter, scaled.shape) / factor
             found += [
                 Region(float(x), float(y), float(side / factor.mean()), 90.0 * quarter, one.detector.name, float(s))
@@ -99,7 +101,9 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
     return [round(at) for at in np.linspace(0, length - tile, count)]
 
 
-def _turned_back(points: Float[np.ndarray, "n 2"], quarter: int, shape: tuple[int, ...]) -> Float[np.ndarray, "n 2"]:
+def _turned_back(
+    points: Float[np.ndarray, "n 2"], quarter: int, shape: tuple[int, ...]
+) -> Float[np.ndarray, "n 2"]:
     """Return where points (as pixel borders) of a picture turned by np.rot90 lie in the picture itself."""
     x, y = points.T
     height, width = shape[:2]

@@ -1,13 +1,19 @@
-"""`mema deid`, `mema restore`, `mema rekey` and `mema audit verify`: their options, and nothing heavy."""
+"""`mema deid`, `restore`, `rekey`, `key new`, `audit verify` and `audit rotate`: their options, nothing heavy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from tasks.deid_files.places import Job, Todo
+    from tasks.deid_files.trail import Trail
+
 audit_app = typer.Typer(no_args_is_help=True, help="The log of who de-identified and restored what.")
+key_app = typer.Typer(no_args_is_help=True, help="Files with a passphrase.")
 KeyFile = Annotated[Path | None, typer.Option(help="File with the passphrase; else it is asked for.")]
 Model = Annotated[Path | None, typer.Option(help="Folder of the de-identifier; else as in params.yaml.")]
 Why = Annotated[str, typer.Option(help="What the audit log shall say of the reason.")]
@@ -18,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(deid)
     app.command()(restore)
     app.command()(rekey)
+    app.add_typer(key_app, name="key")
     app.add_typer(audit_app, name="audit")
 
 
@@ -35,28 +42,40 @@ def deid(
     expect_faces: Annotated[
         int | None, typer.Option(min=1, help="Turn away a photo on which another number is found.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Only report what would be done; OUT stays as it is.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Only report what would be done; OUT stays as it is.")
+    ] = False,
 ) -> None:
     """Replace every face by nobody's, which shows the same disease; seal beside it what brings it back."""
     with _told():
         from tasks.deid_files.deid import Deid
         from tasks.deid_files.keys import read_passphrase
         from tasks.deid_files.outcome import conclude, run_jobs
-        from tasks.deid_files.places import QUARANTINE, photo_jobs, zone
+        from tasks.deid_files.places import halves, photo_jobs, zone
         from tasks.deid_files.report import Report
         from tasks.deid_files.settings import Network, load_eyes, load_settings
+        from tasks.deid_files.trail import Trail
 
         settings = load_settings()
-        jobs = photo_jobs(source, out)
+        todo = photo_jobs(source, out)
+        folder = zone(settings.reports, "deid", source, out)
         network = Network(model or Path(settings.model), rehearse)
+        _ = network.sha256  # a missing model is told before anything is asked
         eyes = load_eyes(settings, network, aligned)
-        report = Report(zone(settings.reports, "deid", source, out), rehearsed=dry_run)
-        passphrase = None if dry_run else read_passphrase(key_file, settings.kdf, confirm=True)
-        work = Deid(settings, network, eyes, passphrase, keep_original, why, report, expect_faces)
-        results = run_jobs(jobs, work, "deid")
-        report.close()
-        typer.echo(f"each photo's account: {report.folder}")
-        raise typer.Exit(conclude(results, "de-identified", out / QUARANTINE if source.is_dir() else None))
+        passphrase = None if dry_run else read_passphrase(key_file, settings.kdf, new=True)
+        trail = Trail.of(settings.audit_log, settings.audit_second, why)
+        report = Report(folder, todo.refused, dry_run)
+        work = Deid(settings, network, eyes, passphrase, keep_original, trail, report, expect_faces)
+        whole = source.is_dir()
+        with report:
+            if dry_run:
+                found = run_jobs(todo, work, "deid_dry_run", trail)
+                raise typer.Exit(conclude(found, "would be de-identified", folder if whole else None))
+            root = out if whole else todo.jobs[0].root
+            run = _Run(
+                "deid", "de-identified", root, folder if whole else None, lambda: halves(out) if whole else []
+            )
+            raise typer.Exit(run(todo, work, trail))
 
 
 def restore(
@@ -71,26 +90,21 @@ def restore(
     """Give the photo back, and write to the audit log who wanted it and why."""
     with _told():
         from tasks.deid_files.keys import read_passphrase
-        from tasks.deid_files.outcome import conclude, run_jobs
-        from tasks.deid_files.places import QUARANTINE, picture_jobs
+        from tasks.deid_files.places import picture_jobs, zone
         from tasks.deid_files.restore import Restore
         from tasks.deid_files.settings import Network, load_settings
+        from tasks.deid_files.trail import Trail
 
         settings = load_settings()
-        jobs = picture_jobs(source, original, exact)
-        why = why or _ask_why()
+        todo = picture_jobs(source, original, exact)
+        folder = zone(settings.reports, "restore", original, source)
+        whole = source.is_dir()
         passphrase = read_passphrase(key_file, settings.kdf)
-        work = Restore(
-            Network(model or Path(settings.model)), passphrase, Path(settings.audit_log), why,
-            exact=exact, allow_changed=allow_changed, one=not source.is_dir(),
-        )  # fmt: skip
-        raise typer.Exit(
-            conclude(
-                run_jobs(jobs, work, "restore"),
-                "restored",
-                original / QUARANTINE if source.is_dir() else None,
-            )
-        )
+        trail = Trail.of(settings.audit_log, settings.audit_second, why or _ask_why())
+        network = Network(model or Path(settings.model))
+        work = Restore(network, passphrase, trail, exact, allow_changed, one=not whole)
+        run = _Run("restore", "restored", original if whole else todo.jobs[0].root, folder if whole else None)
+        raise typer.Exit(run(todo, work, trail))
 
 
 def rekey(
@@ -102,23 +116,32 @@ def rekey(
     """Change the passphrase of side-cars; the pictures stay as they are."""
     with _told():
         from tasks.deid_files.keys import read_passphrase
-        from tasks.deid_files.outcome import conclude, run_jobs
-        from tasks.deid_files.places import QUARANTINE, Job, sidecars
+        from tasks.deid_files.places import sidecar_jobs, zone
         from tasks.deid_files.rekey import Rekey
         from tasks.deid_files.settings import load_settings
+        from tasks.deid_files.trail import Trail
 
         settings = load_settings()
-        jobs = [Job(path.name, path, path) for path in sidecars(place)]
+        whole = place.is_dir()
+        todo = sidecar_jobs(place)
+        folder = zone(settings.reports, "rekey", place, place if whole else None)
         old = read_passphrase(key_file, settings.kdf, "Present passphrase")
-        new = read_passphrase(new_key_file, settings.kdf, "New passphrase", confirm=True)
-        work = Rekey(old, new, Path(settings.audit_log), why)
-        raise typer.Exit(
-            conclude(
-                run_jobs(jobs, work, "rekey"),
-                "rekeyed",
-                place / f"rekey-{QUARANTINE}" if place.is_dir() else None,
-            )
-        )
+        new = read_passphrase(new_key_file, settings.kdf, "New passphrase", new=True)
+        if new.text == old.text:
+            raise ValueError("new passphrase: is the present one; name another")
+        trail = Trail.of(settings.audit_log, settings.audit_second, why)
+        run = _Run("rekey", "rekeyed", place if whole else place.parent, folder if whole else None)
+        raise typer.Exit(run(todo, Rekey(old, new, trail), trail))
+
+
+@key_app.command("new")
+def key_new(file: Annotated[Path, typer.Argument(help="The file to write; it must not be there.")]) -> None:
+    """Make a strong passphrase, in a file that only its owner reads."""
+    with _told():
+        from tasks.deid_files.keys import make_key_file
+
+        make_key_file(file)
+        typer.echo(f"{file}: made. Back it up apart from the photos now: without it none of them comes back")
 
 
 @audit_app.command("verify")
@@ -128,20 +151,72 @@ def audit_verify(
 ) -> None:
     """Check that no line of the log was changed, removed or moved; print its head, to be noted elsewhere."""
     with _told():
-        from models.deid.audit import parse_head, verify
+        from models.deid.audit import Sink, parse_head, verify
         from tasks.deid_files.settings import load_settings
 
-        found = verify(log or Path(load_settings().audit_log), parse_head(head) if head else None)
-        typer.echo(f"{found.seq} lines, the chain holds; head {found}")
+        settings = None if log else load_settings()
+        second = Sink(settings.audit_second).file if settings else None
+        path = log or Path(settings.audit_log if settings else "")
+        found = verify(path, parse_head(head) if head else None, second)
+        if head or second:
+            typer.echo(f"{found.seq} lines, the chain holds; head {found}")
+        else:
+            typer.echo(
+                f"{found.seq} lines that follow one another, unanchored: whoever may write the log could have written "
+                "all of them anew. Give --head as an earlier verify printed it, or set deid_files.audit_second; "
+                f"head {found}"
+            )
+
+
+@audit_app.command("rotate")
+def audit_rotate(why: Why = "") -> None:
+    """Put the log's file aside under a number; the chain goes on in a new one, and verify follows both."""
+    with _told():
+        from models.deid.audit import Log, Sink
+        from tasks.deid_files.settings import load_settings
+
+        settings = load_settings()
+        aside = Log(Path(settings.audit_log), Sink(settings.audit_second)).rotate(why)
+        typer.echo(f"put aside as {aside}; it belongs to the chain: keep it there")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A command over its files, in a folder that no other run works in; `quarantine` is None for one file."""
+
+    command: str
+    done: str
+    root: Path
+    quarantine: Path | None
+    at_end: Callable[[], list] = list
+
+    def __call__(self, todo: "Todo", work: "Callable[[Job], int | None]", trail: "Trail") -> int:
+        """Return the exit code."""
+        from tasks.deid_files.outcome import conclude, remove_earlier, run_jobs
+        from tasks.deid_files.private import locked
+
+        with locked(self.root, whole=self.quarantine is not None) as swept:
+            if swept:
+                typer.echo(f"{swept} half-written files of a killed run were removed", err=True)
+            run = run_jobs(todo, work, self.command, trail)
+            run.add(self.at_end())
+            if self.quarantine:
+                remove_earlier(self.root)
+        return conclude(run, self.done, self.quarantine)
 
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Turn what a user can mend into one line and exit code 2."""
+    """Turn what a user can mend into one line and exit code 2; the system's errors would name the file."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        typer.echo(
+            f"error: {error.strerror or type(error).__name__} (IN, OUT or a folder of params.yaml)", err=True
+        )
         raise typer.Exit(2) from None
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from models.deid import audit
 from models.deid.contents import FILE_ID_BYTES, Contents, pack, unpack
 from models.deid.passwords import Passphrase
 from models.deid.pictures import conceal, face_passwords
@@ -19,9 +18,11 @@ from models.photos.hiding import plan_faces
 from models.photos.look import look
 from models.photos.rejection import Rejection
 from tasks import schemas
-from tasks.deid_files.places import Job, sidecar_of, write_new
+from tasks.deid_files.places import Job, sidecar_of
+from tasks.deid_files.private import MAX_BYTES, read_regular, write_private
 from tasks.deid_files.report import Account, Report
 from tasks.deid_files.settings import Eyes, Network, Settings
+from tasks.deid_files.trail import Trail
 from tasks.ingest import read_photo
 
 
@@ -34,7 +35,7 @@ class Deid:
     eyes: Eyes
     passphrase: Passphrase | None
     keep_original: bool
-    why: str
+    trail: Trail
     report: Report
     expect_faces: int | None = None
 
@@ -57,24 +58,24 @@ class Deid:
     def _attempt(self, job: Job, account: Account) -> int | None:
         data = read_photo(job.source, self.settings.limits.max_bytes)
         prior = self._prior(job, hashlib.sha256(data).hexdigest())
-        if prior and job.out.exists():
+        if prior and os.path.lexists(job.out):
             account.done_before = True
             return None
         rgb, _ = decode_photo(data, self.settings.limits)
         self._find(rgb, account)
         if self.passphrase is None:
             return len(account.faces)
-        contents, keys, picture = self._replace(rgb, data, job.source.suffix.lower(), prior, account)
+        contents, keys, picture = self._replace(rgb, data, job.source.name, prior, account)
         if prior is None:
-            write_new(sidecar_of(job.out), seal(pack(contents), keys, self.passphrase))
+            sealed = seal(pack(contents), keys, self.passphrase)
+            write_private(sidecar_of(job.out), sealed, job.root)
         elif _maker(contents) != _maker(prior[0]):
             raise Rejection(
                 "sidecar_without_picture",
                 "it belongs to a picture made otherwise (model, detector); put that back, or move the side-car",
             )
-        log = Path(self.settings.audit_log)
-        audit.append(log, "deid", contents.picture_sha256, self.why)
-        write_new(job.out, picture)
+        self.trail.record("deid", contents.picture_sha256)
+        write_private(job.out, picture, job.root)
         return len(account.faces)
 
     def _find(self, rgb: np.ndarray, account: Account) -> None:
@@ -86,7 +87,10 @@ class Deid:
         if not account.faces:
             raise Rejection("no_face", f"none of {account.smallest_seen_px:.0f} px or more was found")
         account.plan = plan_faces(
-            account.faces, rgb.shape, self.network.image_size_px, self.eyes.first(rgb, self.network.image_size_px)
+            account.faces,
+            rgb.shape,
+            self.network.image_size_px,
+            self.eyes.first(rgb, self.network.image_size_px),
         )
         if account.plan.doubtful and self.settings.doubtful_faces == "refuse":
             turned = any(face.turned for face in account.plan.doubtful)
@@ -96,7 +100,9 @@ class Deid:
                 "set deid_files.doubtful_faces to hide",
             )
         if self.expect_faces is not None and len(account.faces) != self.expect_faces:
-            raise Rejection("unexpected_faces", f"{len(account.faces)} found, --expect-faces {self.expect_faces}")
+            raise Rejection(
+                "unexpected_faces", f"{len(account.faces)} found, --expect-faces {self.expect_faces}"
+            )
 
     def _look(self, rgb: np.ndarray, after: np.ndarray, account: Account) -> None:
         """Raise Rejection where a face stays on the result, or one that was replaced is still recognised."""
@@ -106,11 +112,10 @@ class Deid:
         account.see_result(after)
         if found.left:
             raise Rejection("face_left", f"{len(found.left)} places show a face that is as it was")
-        if found.similarities and max(found.similarities) >= judge.threshold:
+        if found.likest >= judge.threshold:
             raise Rejection(
                 "still_recognisable",
-                f"similarity {max(found.similarities):.3f}, under {judge.threshold} wanted; the method doesn't hide "
-                "this person",
+                f"similarity {found.likest:.3f}, under {judge.threshold} wanted; the method doesn't hide this person",
             )
 
     def _prior(self, job: Job, source_sha256: str) -> tuple[Contents, Keys] | None:
@@ -119,29 +124,31 @@ class Deid:
         A side-car is never replaced: its picture may be in use elsewhere, and nothing else brings it back.
         """
         sidecar = sidecar_of(job.out)
-        if not sidecar.exists():
-            if job.out.exists():
+        if not os.path.lexists(sidecar):
+            if os.path.lexists(job.out):
                 raise Rejection("out_exists", "it has no side-car, so it isn't ours; move it away")
             return None
         if self.passphrase is None:
-            raise Rejection("sidecar_there", "an earlier run sealed it; a rehearsal doesn't open that")
-        sealed, keys = open_sealed(sidecar.read_bytes(), self.passphrase)
+            raise Rejection("sidecar_there", "an earlier run sealed it, and a dry run doesn't open that")
+        sealed, keys = open_sealed(read_regular(sidecar, MAX_BYTES, "the side-car"), self.passphrase)
         contents = unpack(sealed)
         if contents.source_sha256 != source_sha256:
-            raise Rejection("out_exists", "it was made from another photo; name another OUT")
+            detail = "it was made from another photo, or from one whose name differs in case alone; name another OUT"
+            raise Rejection("out_exists", detail)
         return contents, keys
 
     def _replace(
         self,
         rgb: np.ndarray,
         data: bytes,
-        suffix: str,
+        name: str,
         prior: tuple[Contents, Keys] | None,
         account: Account,
     ) -> tuple[Contents, Keys, bytes]:
         """Return what to seal, under which keys, and the picture's file; a prior run's id gives its picture."""
         model, plan = self.network.deidentifier, account.plan
-        assert plan is not None and self.passphrase is not None
+        assert plan is not None
+        assert self.passphrase is not None
         keys = prior[1] if prior else new_keys(self.passphrase)
         file_id = prior[0].file_id if prior else os.urandom(FILE_ID_BYTES)
         passwords = face_passwords(keys.password_root, file_id, len(plan.places))
@@ -161,7 +168,9 @@ class Deid:
             band=concealed.band,
             band_corner=concealed.band_corner,
             original=data if self.keep_original else None,
-            original_suffix=suffix if self.keep_original else "",
+            original_suffix=Path(name).suffix.lower() if self.keep_original else "",
+            source_name=name,
+            **self.trail.binding,
         )
         return contents, keys, picture
 

@@ -1,30 +1,84 @@
-"""Which file becomes which: one pair for a file, one per photo for a folder; nothing is overwritten."""
+"""Which file becomes which, and what has lost its other half; nothing is overwritten, nothing leaves OUT."""
 
 import hashlib
 import os
+import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks import durable
-from tasks.ingest import list_files
+from models.photos.listing import Listing, list_folder
+from tasks.deid_files.private import LOCK, TEMPORARY
 
-SIDECAR = ".mema"
-QUARANTINE = "quarantine.csv"
+PICTURE, SIDECAR = ".png", ".mema"
+PHOTO_ENDINGS = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".dib"),
+    *(
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+        ".jp2",
+        ".j2k",
+        ".jxl",
+        ".dcm",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+    ),
+    "",
+}
+Refused = tuple[str, str, str]  # name, reason, detail
+LOST_SIDECAR = (
+    "no_sidecar",
+    "a picture without its side-car: nothing brings the photo back; find the side-car",
+)
+LOST_PICTURE = (
+    "sidecar_without_picture",
+    "the picture of this side-car is gone: put it back, or de-identify the same photo into the same OUT",
+)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A file to read, the file to write, and the name that the quarantine knows it by."""
+    """A file to read, the file to write, the folder that nothing may leave, and the name for the quarantine."""
 
     name: str
     source: Path
     out: Path
+    root: Path
+
+
+@dataclass
+class Todo:
+    """What a run has to do, what it turns away unread, and how many files of which kind are no photos."""
+
+    jobs: list[Job]
+    refused: list[Refused] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
 
 
 def sidecar_of(picture: Path) -> Path:
     """Return where the side-car of a de-identified picture is."""
     return picture.with_name(picture.name + SIDECAR)
+
+
+def picture_name(photo: str) -> str:
+    """Return the name of a photo's picture: another one for each photo, and its ending can still be read."""
+    return photo + PICTURE
+
+
+def photo_name(picture: str, sealed: str, suffix: str) -> str:
+    """Return the name of a picture's photo: as it was, unless the picture was renamed since.
+
+    `sealed` is empty in side-cars of earlier versions, whose pictures had lost the photo's `suffix`.
+    """
+    if sealed and picture == picture_name(sealed) and Path(sealed).name == sealed:
+        return sealed
+    stem = picture.removesuffix(PICTURE)
+    return stem if sealed and Path(stem).suffix.lower() == suffix else stem + suffix
 
 
 def zone(reports: str, command: str, place: Path, out: Path | None = None) -> Path:
@@ -37,78 +91,133 @@ def zone(reports: str, command: str, place: Path, out: Path | None = None) -> Pa
     name = f"mema-{command}-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:12]}"
     folder = (Path(reports).resolve() if reports else whole.parent) / name
     if out is not None and folder.is_relative_to(out.resolve()):
-        raise ValueError("deid_files.reports: lies within OUT, which leaves the hospital; name a folder outside")
+        raise ValueError(
+            "deid_files.reports: lies within OUT, which leaves the hospital; name a folder outside"
+        )
     return folder
 
 
-def photo_jobs(source: Path, out: Path) -> list[Job]:
+def photo_jobs(source: Path, out: Path) -> Todo:
     """Return what `mema deid` has to do; raises ValueError where a picture would land in the input."""
     if source.is_dir():
-        _refuse_nested(source, out)
-        jobs = [
-            Job(name, path, out / path.relative_to(source).with_suffix(".png"))
-            for name, path in list_files(source, "**/*").items()
-            if not path.name.startswith(".")
-        ]
-        return _refuse_shared_outs(jobs)
-    _refuse_missing(source)
-    target = out / f"{source.stem}.png" if out.is_dir() else out
-    if target.suffix.lower() != ".png":
-        raise ValueError(f"OUT: {target.name} must end in .png: only a lossless picture keeps its pixels")
-    return [Job(source.name, source, target)]
+        _refuse_nested(source, out, "OUT", "IN")
+        listing = list_folder(source)
+        todo = _todo(listing)
+        for name, path in listing.photos.items():
+            inner = path.relative_to(source)
+            todo.jobs.append(Job(name, path, out / inner.with_name(picture_name(inner.name)), out))
+        return todo
+    _refuse_missing(source, "IN")
+    target = out / picture_name(source.name) if out.is_dir() else out
+    if target.suffix.lower() != PICTURE:
+        raise ValueError("OUT: must end in .png: only a lossless picture keeps its pixels")
+    return Todo([Job(source.name, source, target, target.parent)])
 
 
-def picture_jobs(source: Path, target: Path, exact: bool) -> list[Job]:
-    """Return what `mema restore` has to do: each picture that has a side-car; `exact` leaves suffixes open."""
+def picture_jobs(source: Path, target: Path, exact: bool) -> Todo:
+    """Return what `mema restore` has to do, and each half of a pair whose other half is lost.
+
+    With `exact` the name of what is written is found when the side-car is open.
+    """
     if source.is_dir():
-        _refuse_nested(source, target)
-        pictures = [path.with_name(path.name.removesuffix(SIDECAR)) for path in sidecars(source)]
-        names = [path.relative_to(source) for path in pictures]
-        return [Job(str(name), path, target / name) for name, path in zip(names, pictures, strict=True)]
-    _refuse_missing(source)
+        _refuse_nested(source, target, "ORIGINAL", "OUT")
+        pairs = _pairs(source)
+        todo = pairs.todo
+        todo.refused += pairs.halves()
+        for name in sorted(pairs.pictures.keys() & pairs.sidecars.keys()):
+            picture = pairs.pictures[name]
+            todo.jobs.append(Job(name, picture, target / picture.relative_to(source), target))
+        return todo
+    _refuse_missing(source, "OUT")
     out = target / source.name if target.is_dir() else target
-    if out.suffix.lower() != ".png" and not exact:
-        raise ValueError(f"ORIGINAL: {out.name} must end in .png; --exact gives the sealed file as it was")
-    return [Job(source.name, source, out)]
+    if out.suffix.lower() != PICTURE and not exact:
+        raise ValueError("ORIGINAL: must end in .png; --exact gives the sealed file as it was")
+    return Todo([Job(source.name, source, out, out.parent)])
 
 
-def sidecars(place: Path) -> list[Path]:
-    """Return the side-cars below a folder, or that of one picture (or itself)."""
+def sidecar_jobs(place: Path) -> Todo:
+    """Return what `mema rekey` has to do: the side-cars below a folder, or that of one picture (or itself)."""
     if place.is_dir():
-        found = list_files(place, f"**/*{SIDECAR}").values()
-        return [path for path in found if not path.name.startswith(".")]
+        pairs = _pairs(place)
+        pairs.todo.refused += pairs.halves()
+        found = sorted(pairs.sidecars.items())
+        pairs.todo.jobs += [Job(name + SIDECAR, path, path, place) for name, path in found]
+        return pairs.todo
     path = place if place.suffix == SIDECAR else sidecar_of(place)
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such side-car; name a de-identified picture or a folder")
-    return [path]
+    if not os.path.lexists(path):
+        raise ValueError("OUT: there is no such side-car; name a de-identified picture or a folder")
+    return Todo([Job(path.name, path, path, path.parent)])
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write atomically and durably, after removing what a killed run left half-written of this file."""
-    for stale in path.parent.glob(f".{_escaped(path.name)}.*.tmp"):
-        stale.unlink(missing_ok=True)
-    durable.write_bytes(path, data)
+def halves(out: Path) -> list[Refused]:
+    """Return the pictures and side-cars below a folder whose other half is lost."""
+    return _pairs(out).halves() if out.is_dir() else []
 
 
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+@dataclass
+class _Pairs:
+    """Pictures and side-cars of a folder, by the picture's name; `known` has what was refused, too."""
+
+    pictures: dict[str, Path]
+    sidecars: dict[str, Path]
+    known: set[str]
+    todo: Todo
+
+    def halves(self) -> list[Refused]:
+        lost = [(name, *LOST_SIDECAR) for name in self.pictures if name + SIDECAR not in self.known]
+        return sorted(
+            lost + [(name + SIDECAR, *LOST_PICTURE) for name in self.sidecars if name not in self.known]
+        )
 
 
-def _refuse_missing(source: Path) -> None:
-    if not source.exists():
-        raise ValueError(f"{source}: there is no such file or folder")
+def _pairs(folder: Path) -> _Pairs:
+    listing = list_folder(folder)
+    names = [*listing.photos, *listing.others]
+    ours = [name for name in names if _is_ours(name)]
+    pictures = {name: folder / path_of(name) for name in names if name.lower().endswith(PICTURE)}
+    sidecars = {
+        name.removesuffix(SIDECAR): folder / path_of(name) for name in names if name.endswith(SIDECAR)
+    }
+    todo = Todo([], [(name, *why) for name, why in listing.refused.items()])
+    beside = len(names) - len(ours) - len(pictures) - len(sidecars)
+    todo.others.update({"other": beside} if beside else {})
+    return _Pairs(pictures, sidecars, {*names, *listing.refused}, todo)
 
 
-def _refuse_nested(source: Path, out: Path) -> None:
+def _todo(listing: Listing) -> Todo:
+    """Return the todo of a folder of photos, without its jobs; a photo of no bytes is lost, not a companion."""
+    todo = Todo([], [(name, *why) for name, why in listing.refused.items()])
+    for name, kind in listing.others.items():
+        todo.others[kind] += 1
+        if kind == "empty" and Path(name).suffix.lower() in PHOTO_ENDINGS:
+            todo.others[kind] -= 1
+            todo.refused.append((name, "empty_file", "no bytes; copy it again"))
+    todo.others = +todo.others
+    return todo
+
+
+def path_of(name: str) -> str:
+    r"""Return the path that `name_of` of the lister wrote: \xNN is a byte, \\ a backslash."""
+    pattern = rb"\\(?:\\|x([0-9a-f]{2}))"
+    data = re.sub(
+        pattern, lambda found: bytes.fromhex(found[1].decode()) if found[1] else b"\\", name.encode()
+    )
+    return os.fsdecode(data)
+
+
+def _is_ours(name: str) -> bool:
+    last = name.rpartition("/")[2]
+    return last == LOCK or bool(TEMPORARY.fullmatch(last))
+
+
+def _refuse_missing(source: Path, what: str) -> None:
+    if not os.path.lexists(source):
+        raise ValueError(f"{what}: there is no such file or folder")
+
+
+def _refuse_nested(source: Path, out: Path, what: str, of: str) -> None:
     inner, outer = out.resolve(), source.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner):
-        raise ValueError(f"{out}: lies in {source}, or around it; name a folder beside it")
+        raise ValueError(f"{what}: lies in {of}, or around it; name a folder beside it")
     if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: is a file, but {source} is a folder; name a folder")
-
-
-def _refuse_shared_outs(jobs: list[Job]) -> list[Job]:
-    many = [str(out) for out, count in Counter(job.out for job in jobs).items() if count > 1]
-    if many:
-        raise ValueError(f"{many[0]}: {len(many)} such names are wanted by several photos; rename the photos")
-    return jobs
+        raise ValueError(f"{what}: is a file, but {of} is a folder; name a folder")

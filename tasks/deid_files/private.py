@@ -14,6 +14,7 @@ from pathlib import Path
 
 from models.photos.rejection import Rejection
 
+MAX_BYTES = 1 << 31  # of a picture or a side-car
 LOCK = ".mema.lock"
 # The second form is that of earlier versions
 TEMPORARY = re.compile(

@@ -1,12 +1,14 @@
-"""`mema rekey`: another passphrase for side-cars; pictures and sealed contents stay as they are."""
+"""`mema rekey`: another passphrase for side-cars; pictures and what is sealed stay as they are."""
 
 import hashlib
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from models.deid import audit, sidecar
+from models.deid import sidecar
+from models.deid.contents import pack, unpack
 from models.deid.passwords import Passphrase
-from tasks.deid_files.places import Job, write_new
+from tasks.deid_files.places import Job
+from tasks.deid_files.private import MAX_BYTES, read_regular, write_private
+from tasks.deid_files.trail import Trail
 
 
 @dataclass(frozen=True)
@@ -15,17 +17,23 @@ class Rekey:
 
     old: Passphrase
     new: Passphrase
-    audit_log: Path
-    why: str
+    trail: Trail
 
     def __call__(self, job: Job) -> int | None:
         """Replace the side-car by one of the new passphrase; None if it was done before."""
-        data = job.source.read_bytes()
+        data = read_regular(job.source, MAX_BYTES, "the side-car")
         try:
-            changed = sidecar.rekey(data, self.old, self.new)
+            sealed, keys = sidecar.open_sealed(data, self.old)
         except sidecar.SidecarError:
             sidecar.open_sealed(data, self.new)
             return None
-        audit.append(self.audit_log, "rekey", hashlib.sha256(data).hexdigest(), self.why)
-        write_new(job.source, changed)
+        contents = unpack(sealed)
+        trail = self.trail.under(contents)
+        if contents.audit_log:
+            changed = sidecar.rekey(data, self.old, self.new)
+        else:  # an earlier version's, bound to no log
+            bound = replace(contents, **trail.binding)
+            changed = sidecar.seal(pack(bound), keys, self.new)
+        trail.record("rekey", hashlib.sha256(data).hexdigest())
+        write_private(job.out, changed, job.root, replace=True)
         return 0

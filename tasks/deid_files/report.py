@@ -2,15 +2,20 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+import typer
 
 from models.photos.every_face import Face
 from models.photos.hiding import Plan
 from models.photos.regions import Region
-from tasks.deid_files.private import read_regular, write_private
+from tasks.deid_files.outcome import table
+from tasks.deid_files.places import Refused
+from tasks.deid_files.private import MAX_BYTES, read_regular, write_private
 from tasks.deid_files.report_page import HEAD, section
 
 TABLE, PAGE = "report.csv", "report.html"
@@ -18,7 +23,7 @@ COLUMNS = (
     "file", "faces", "smallest_px", "largest_px", "turned", "detectors", "done", "similarity", "smallest_seen_px",
     "seconds", "reason", "detail",
 )  # fmt: skip
-MAX_BYTES = 1 << 28
+CALM = 3
 MAX_SHOWN = 1000  # photos on the page, 100 kB each; the table has all
 
 
@@ -52,71 +57,66 @@ class Account:
         """Return the page's order: no face or a face left, then turned away, doubtful, all well."""
         if self.reason in ("no_face", "face_left", "still_recognisable"):
             return 0
-        return 1 if self.reason else 2 if self.plan and self.plan.doubtful else 3
+        return 1 if self.reason else 2 if self.plan and self.plan.doubtful else CALM
 
-    def row(self, rehearsed: bool) -> dict[str, str]:
-        """Return the cells, neutral for spreadsheets."""
+    def row(self, dry_run: bool) -> dict[str, str]:
+        """Return the cells by column."""
         sides = [face.side_px for face in self.faces]
-        cells = {
+        return {
             "file": self.file,
             "faces": "" if self.done_before else str(len(self.faces)),
             "smallest_px": f"{min(sides):.0f}" if sides else "",
             "largest_px": f"{max(sides):.0f}" if sides else "",
             "turned": str(sum(face.turned for face in self.faces)) if sides else "",
             "detectors": " ".join(sorted({name for face in self.faces for name in face.detectors})),
-            "done": self._done(rehearsed),
+            "done": self._done(dry_run),
             "similarity": " ".join(f"{cosine:.3f}" for cosine in self.similarities),
             "smallest_seen_px": f"{self.smallest_seen_px:.0f}" if self.smallest_seen_px else "",
             "seconds": f"{self.seconds:.2f}",
             "reason": self.reason,
             "detail": self.detail,
         }
-        return {name: neutral(cell) for name, cell in cells.items()}
 
-    def _done(self, rehearsed: bool) -> str:
+    def _done(self, dry_run: bool) -> str:
         if self.done_before:
             return "done before"
         if self.plan is None:
             return "nothing"
         what = f"{len(self.plan.places)} replaced, {len(self.plan.doubtful)} hidden whole"
-        return f"would be: {what}" if rehearsed else f"turned away; {what}" if self.reason else what
-
-
-def neutral(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+        return f"would be: {what}" if dry_run else f"turned away; {what}" if self.reason else what
 
 
 class Report:
-    """Rows as the run goes on, each on disk before the next photo; the page at the end."""
+    """Rows as the run goes on, each on disk before the next photo; the page when it ends, however that is."""
 
-    def __init__(self, folder: Path, rehearsed: bool = False) -> None:
-        self.folder, self.rehearsed = folder, rehearsed
+    def __init__(self, folder: Path, refused: Iterable[Refused] = (), dry_run: bool = False) -> None:
+        self.folder, self._dry_run = folder, dry_run
         self._rows = _rows(folder / TABLE)
         self._shown: list[tuple[int, str]] = []
+        for name, reason, detail in refused:
+            self.add(Account(name, reason=reason, detail=detail))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write the page, and say where the account is."""
+        shown = [text for _, text in sorted(self._shown, key=lambda pair: pair[0])[:MAX_SHOWN]]
+        head = HEAD.format(shown=len(shown), rows=len(self._rows))
+        page = head + "\n".join(shown) + "</body></html>\n"
+        write_private(self.folder / PAGE, page.encode(), self.folder, replace=True)
+        typer.echo(f"each photo's account, for the hospital alone: {self.folder / TABLE}, {PAGE}", err=True)
 
     def add(self, account: Account) -> None:
         """Write the photo's row; one that was done before keeps the row that says how."""
-        if not (account.done_before and neutral(account.file) in self._rows):
-            row = account.row(self.rehearsed)
-            self._rows[row["file"]] = row
-            if len(self._shown) < MAX_SHOWN or account.urgency < 3:
+        row = account.row(self._dry_run)
+        if not (account.done_before and account.file in self._rows):
+            self._rows[account.file] = row
+            if len(self._shown) < MAX_SHOWN or account.urgency < CALM:
                 self._shown.append((account.urgency, _shown(account, row)))
-            self._write()
+            rows = [list(cells.values()) for cells in self._rows.values()]
+            write_private(self.folder / TABLE, table(COLUMNS, rows).encode(), self.folder, replace=True)
         account.before = account.after = None
-
-    def close(self) -> None:
-        """Write the page."""
-        shown = [section for _, section in sorted(self._shown, key=lambda pair: pair[0])[:MAX_SHOWN]]
-        text = HEAD.format(shown=len(shown), rows=len(self._rows)) + "\n".join(shown) + "</body></html>\n"
-        write_private(self.folder / PAGE, text.encode(), self.folder, replace=True)
-
-    def _write(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS)
-        writer.writeheader()
-        writer.writerows(self._rows.values())
-        write_private(self.folder / TABLE, text.getvalue().encode(), self.folder, replace=True)
 
 
 def _shown(account: Account, row: dict[str, str]) -> str:
@@ -124,9 +124,15 @@ def _shown(account: Account, row: dict[str, str]) -> str:
     return section(row, account.before, account.after, account.faces, doubtful, account.left)
 
 
-def _rows(table: Path) -> dict[str, dict[str, str]]:
+def _rows(path: Path) -> dict[str, dict[str, str]]:
     """Return the rows of an earlier run by file; those of another version are let go."""
-    if not table.exists():
+    if not path.exists():
         return {}
-    rows = list(csv.DictReader(io.StringIO(read_regular(table, MAX_BYTES, "report.csv").decode())))
+    text = read_regular(path, MAX_BYTES, TABLE).decode()
+    rows = [{name: _plain(cell) for name, cell in row.items()} for row in csv.DictReader(io.StringIO(text))]
     return {row["file"]: row for row in rows} if rows and tuple(rows[0]) == COLUMNS else {}
+
+
+def _plain(cell: str) -> str:
+    """Return a cell without the mark that tasks.deid_files.outcome.table puts before what looks like a formula."""
+    return cell[1:] if cell[:1] == "'" else cell

@@ -1,25 +1,24 @@
 """`mema restore`: a de-identified picture becomes the photo again, and the log says who wanted it."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from models.deid import audit
 from models.deid.contents import Contents, unpack
 from models.deid.passwords import Passphrase
 from models.deid.pictures import Concealed, face_passwords, reveal
-from models.deid.sidecar import Keys, SidecarError, open_sealed
+from models.deid.sidecar import Keys, open_sealed
 from models.diffusion.images import decode, encode_png
 from models.photos.reinsertion import Placement
 from models.photos.rejection import Rejection
 from tasks import schemas
-from tasks.deid_files.places import Job, sidecar_of, write_new
+from tasks.deid_files.places import LOST_PICTURE, LOST_SIDECAR, Job, photo_name, sidecar_of
+from tasks.deid_files.private import MAX_BYTES, read_regular, write_private
 from tasks.deid_files.settings import Network
-from tasks.ingest import read_photo
-
-MAX_BYTES = 1 << 31
+from tasks.deid_files.trail import Trail
 
 
 @dataclass(frozen=True)
@@ -28,34 +27,51 @@ class Restore:
 
     network: Network
     passphrase: Passphrase
-    audit_log: Path
-    why: str
+    trail: Trail
     exact: bool = False
     allow_changed: bool = False
-    one: bool = False  # a single file's ORIGINAL must not exist; a folder's are skipped when they do
+    one: bool = False  # a single file's ORIGINAL must not exist; a folder's may, if it is the same
 
     def __call__(self, job: Job) -> int | None:
         """Write the photo; return the number of faces, None if it was there before."""
-        data = read_photo(job.source, MAX_BYTES)
         sidecar = sidecar_of(job.source)
-        if not sidecar.is_file():
-            raise Rejection("no_sidecar", f"there is no {sidecar.name} beside the picture")
-        digest = hashlib.sha256(data).hexdigest()
-        try:
-            sealed, keys = open_sealed(sidecar.read_bytes(), self.passphrase)
-        except SidecarError:
-            audit.append(self.audit_log, "restore_refused", digest, self.why)
-            raise
+        if not os.path.lexists(sidecar):
+            raise Rejection(*LOST_SIDECAR)
+        if not os.path.lexists(job.source):
+            raise Rejection(*LOST_PICTURE)
+        data = read_regular(job.source, MAX_BYTES, "the picture")
+        sealed, keys = open_sealed(read_regular(sidecar, MAX_BYTES, "the side-car"), self.passphrase)
         contents = unpack(sealed)
-        out = job.out.with_suffix(contents.original_suffix) if self.exact and not self.one else job.out
-        if out.exists():
-            if self.one:
-                raise Rejection("out_exists", "nothing is overwritten; name another ORIGINAL")
-            return None
-        photo = self._original(contents, out) if self.exact else self._revealed(data, digest, contents, keys)
-        audit.append(self.audit_log, "restore_exact" if self.exact else "restore", digest, self.why)
-        write_new(out, photo)
+        trail = self.trail.under(contents)
+        try:
+            return self._give(job, data, contents, keys, trail)
+        except Rejection as rejection:
+            bound = Trail(trail.logs[1:], trail.why)  # the first log gets its line from the run
+            bound.refused("restore", contents.picture_sha256, rejection.reason)
+            raise
+
+    def _give(self, job: Job, data: bytes, contents: Contents, keys: Keys, trail: Trail) -> int | None:
+        out = self._out(job, contents)
+        if self.one and os.path.lexists(out):
+            raise Rejection("out_exists", "nothing is overwritten; name another ORIGINAL")
+        picture = self._checked_pixels(data, contents)
+        photo = self._original(contents, out) if self.exact else self._revealed(picture, contents, keys)
+        if os.path.lexists(out):
+            if read_regular(out, MAX_BYTES, "ORIGINAL") == photo:
+                return None
+            raise Rejection(
+                "out_exists", "it isn't what would be written; nothing is overwritten, move it away"
+            )
+        trail.record("restore_exact" if self.exact else "restore", contents.picture_sha256)
+        write_private(out, photo, job.root)
         return len(contents.matrices)
+
+    def _out(self, job: Job, contents: Contents) -> Path:
+        """Return where the photo goes; the person who named a single ORIGINAL chose its name."""
+        if not self.exact or (self.one and job.out.name != job.source.name):
+            return job.out
+        name = photo_name(job.source.name, contents.source_name, contents.original_suffix)
+        return job.out.with_name(name)
 
     def _original(self, contents: Contents, out: Path) -> bytes:
         if contents.original is None:
@@ -65,8 +81,7 @@ class Restore:
         assert hashlib.sha256(contents.original).hexdigest() == contents.source_sha256
         return contents.original
 
-    def _revealed(self, data: bytes, digest: str, contents: Contents, keys: Keys) -> bytes:
-        picture = self._checked_pixels(data, digest, contents)
+    def _revealed(self, picture: np.ndarray, contents: Contents, keys: Keys) -> bytes:
         if contents.model_sha256 != self.network.sha256:
             raise Rejection(
                 "other_model",
@@ -78,12 +93,13 @@ class Restore:
         concealed = Concealed(picture, contents.features, contents.band, contents.band_corner)
         return encode_png(reveal(picture, places, concealed, self.network.deidentifier, passwords))
 
-    def _checked_pixels(self, data: bytes, digest: str, contents: Contents) -> np.ndarray:
+    def _checked_pixels(self, data: bytes, contents: Contents) -> np.ndarray:
         """Return the picture's pixels; raises Rejection where they are not those that were written."""
         try:
             picture = decode(data)
         except ValueError:
             raise Rejection("picture_changed", "it is no readable picture any more") from None
+        digest = hashlib.sha256(data).hexdigest()
         same = digest == contents.picture_sha256 or schemas.image_id(picture) == contents.pixels_sha256
         if same or (self.allow_changed and picture.shape[:2] == contents.picture_shape):
             return picture

@@ -15,7 +15,7 @@ from models.deid.passwords import KdfParameters
 from models.identity.recogniser import load_recogniser
 from models.photos.alignment import LEFT_EYE, RIGHT_EYE, packaged_predictor
 from models.photos.decoding import Limits
-from models.photos.every_face import Face, Seeker, load_seeker
+from models.photos.every_face import FRAMED, Face, Seeker, load_seeker
 from models.photos.geometry import Geometry
 from models.photos.look import Judge
 from models.photos.regions import Region, alike
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from models.deid.deidentifier import Deidentifier
 
 PACKAGED_JUDGE = "dlib_face_recognition_resnet_model_v1.dat"
+
+
+class ModelError(ValueError):
+    """A model that is missing or damaged: no photo can be worked on."""
 
 
 class Settings(DeidFiles):
@@ -60,14 +64,19 @@ class Network:
     """The de-identifier in a folder, loaded when the first face needs it."""
 
     folder: Path
-    rehearsing: bool = False  # a model of drawn faces may try its hand at photographs; the look at them stands
+    rehearsing: bool = (
+        False  # a model of drawn faces may try its hand at photographs; the look at them stands
+    )
 
     @cached_property
     def card(self) -> dict[str, Any]:
         """Return what the model was trained on, as models.deid.deidentifier sealed it."""
         from models.deid.card import read_card
 
-        return read_card(self.folder)
+        try:
+            return read_card(self.folder)
+        except ValueError as error:
+            raise ModelError(str(error)) from None
 
     @property
     def image_size_px(self) -> int:
@@ -96,7 +105,7 @@ class Network:
         """Return the digest of config.json, which holds those of all other files."""
         path = self.folder / "config.json"
         if not path.is_file():
-            raise ValueError(f"model: no {path}; run `dvc repro train_deid`, or name a folder with --model")
+            raise ModelError(f"model: no {path}; run `dvc repro train_deid`, or name a folder with --model")
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
     @cached_property
@@ -107,7 +116,10 @@ class Network:
         )  # it warns of processors that nobody asks for
         from models.deid.deidentifier import load_deidentifier
 
-        return load_deidentifier(self.folder)
+        try:
+            return load_deidentifier(self.folder)
+        except (ValueError, OSError) as error:
+            raise ModelError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -130,9 +142,10 @@ class Eyes:
         place = place_centre(rgb.shape, 1)
         middle, side = place.corners().mean(axis=0) + 0.5, 1 / place.scale
         eyes = middle + (np.array([LEFT_EYE, RIGHT_EYE]) - 0.5) * side
-        framed = Region(float(middle[0]), float(middle[1]), 0.8 * side, 0.0, "aligned", 1.0)
-        others = [face for face in found if not all(alike(framed, region) for region in face.regions)]
-        return [Face((framed,), Geometry(eyes - 0.5, 0.0, 0.0)), *others]
+        framed = Region(float(middle[0]), float(middle[1]), 0.8 * side, 0.0, FRAMED, 1.0)
+        same = [region for face in found for region in face.regions if alike(framed, region)]
+        others = [face for face in found if not all(region in same for region in face.regions)]
+        return [Face((framed, *same), Geometry(eyes - 0.5, 0.0, 0.0)), *others]
 
 
 def load_eyes(settings: Settings, network: "Network", aligned: bool) -> Eyes:

@@ -6,14 +6,14 @@ import os
 
 import pytest
 
-from models.deid.audit import AuditError, Head, append, head_path, parse_head, verify, who
+from models.deid.audit import AuditError, Head, Log, head_path, parse_head, verify, who
 
 
 @pytest.fixture
 def log(tmp_path):
     path = tmp_path / "hospital" / "audit.jsonl"
     for number in range(5):
-        append(path, "restore", f"{number:064x}", f"request {number}")
+        Log(path).append("restore", f"{number:064x}", f"request {number}")
     return path
 
 
@@ -65,7 +65,7 @@ def test_moved_lines_are_detected(log):
 @pytest.mark.parametrize("kept", range(5))
 def test_lines_cut_off_at_the_end_are_detected_and_end_the_writing(log, kept):
     log.write_bytes(b"".join(lines(log)[:kept]))
-    for action in (lambda: verify(log), lambda: append(log, "restore", "0" * 64, "")):
+    for action in (lambda: verify(log), lambda: Log(log).append("restore", "0" * 64, "")):
         with pytest.raises(AuditError, match=f"ends at line {kept}, but 5 were written"):
             action()
 
@@ -84,7 +84,7 @@ def test_a_rewritten_chain_passes_until_it_is_held_against_a_noted_head(log, tmp
     noted = parse_head(str(verify(log)))
     forged = tmp_path / "forged.jsonl"
     for number in range(6):
-        append(forged, "restore", f"{number:064x}", "nothing to see")
+        Log(forged).append("restore", f"{number:064x}", "nothing to see")
     forged.replace(log)
     head_path(forged).replace(head_path(log))
     assert verify(log).seq == 6
@@ -94,23 +94,23 @@ def test_a_rewritten_chain_passes_until_it_is_held_against_a_noted_head(log, tmp
 
 def test_a_noted_head_stays_in_a_chain_that_grew(log):
     noted = verify(log)
-    append(log, "rekey", "0" * 64, "")
+    Log(log).append("rekey", "0" * 64, "")
     assert verify(log, noted).seq == 6
 
 
 def test_a_kill_between_line_and_head_is_no_tampering(log):
     before = head_path(log).read_text()
-    append(log, "restore", "0" * 64, "the last")
+    Log(log).append("restore", "0" * 64, "the last")
     head_path(log).write_text(before)
     assert verify(log).seq == 6
-    append(log, "restore", "0" * 64, "after the kill")
+    Log(log).append("restore", "0" * 64, "after the kill")
     assert verify(log).seq == 7
 
 
 def test_a_line_that_a_kill_left_unfinished_is_cut_and_told(log):
     with log.open("ab") as handle:
         handle.write(b'{"action":"restore","file_sh')
-    append(log, "restore", "0" * 64, "after the kill")
+    Log(log).append("restore", "0" * 64, "after the kill")
     assert verify(log).seq == 7
     cut = json.loads(lines(log)[5])
     assert (cut["action"], cut["why"]) == ("recover", "28 bytes of a line that was never finished")
@@ -119,7 +119,7 @@ def test_a_line_that_a_kill_left_unfinished_is_cut_and_told(log):
 def test_a_line_without_its_line_break_counts_as_cut_off(log):
     log.write_bytes(log.read_bytes()[:-1])
     with pytest.raises(AuditError, match="ends at line 4, but 5 were written"):
-        append(log, "restore", "0" * 64, "")
+        Log(log).append("restore", "0" * 64, "")
 
 
 def test_only_its_owner_reads_the_log(log):
@@ -128,12 +128,12 @@ def test_only_its_owner_reads_the_log(log):
 
 def test_a_long_reason_is_refused(log):
     with pytest.raises(ValueError, match="why: 1001 characters, at most 1000"):
-        append(log, "restore", "0" * 64, "x" * 1001)
+        Log(log).append("restore", "0" * 64, "x" * 1001)
 
 
 def write_ten(log):
     for _ in range(10):
-        append(log, "restore", "0" * 64, f"process {os.getpid()}")
+        Log(log).append("restore", "0" * 64, f"process {os.getpid()}")
 
 
 def test_parallel_writers_make_one_chain(tmp_path):

@@ -19,7 +19,7 @@ PROGRAM = "from tests.tasks.deid_files.workspace import program; program()()"
 def test_a_side_car_without_its_picture_gives_the_same_picture_again(hospital):
     (hospital.photos / "a.png").write_bytes(encoded(smooth(1)))
     assert hospital.deid().exit_code == 0
-    picture, sidecar = hospital.out / "a.png", sidecar_of(hospital.out / "a.png")
+    picture, sidecar = hospital.out / "a.png.png", sidecar_of(hospital.out / "a.png.png")
     before = picture.read_bytes(), sidecar.read_bytes()
     picture.unlink()
     assert hospital.deid().exit_code == 0
@@ -30,9 +30,9 @@ def test_a_side_car_of_another_picture_is_kept_and_told(hospital):
     """As after another detector or model: the picture that it belongs to may be in use elsewhere."""
     (hospital.photos / "a.png").write_bytes(encoded(smooth(1, (200, 100))))
     assert hospital.deid().exit_code == 0
-    sidecar = sidecar_of(hospital.out / "a.png")
+    sidecar = sidecar_of(hospital.out / "a.png.png")
     before = sidecar.read_bytes()
-    (hospital.out / "a.png").unlink()
+    (hospital.out / "a.png.png").unlink()
     model = Path("toy").resolve()
     Path("toy").unlink()
     Path("toy").mkdir()
@@ -43,18 +43,21 @@ def test_a_side_car_of_another_picture_is_kept_and_told(hospital):
     config.unlink()
     config.write_text(text + "\n")  # another digest, and so another model
     assert hospital.deid().exit_code == 1
-    assert rejected(hospital.out) == {"a.png": "sidecar_without_picture"}
+    assert rejected(hospital.photos) == {"a.png": "sidecar_without_picture"}
     assert sidecar.read_bytes() == before
-    assert not (hospital.out / "a.png").exists()
+    assert not (hospital.out / "a.png.png").exists()
 
 
 def test_half_written_files_of_a_killed_run_are_removed(hospital):
     (hospital.photos / "a.png").write_bytes(encoded(smooth(1)))
     hospital.out.mkdir()
-    stale = hospital.out / ".a.png.12345.tmp"
-    stale.write_bytes(b"half")
+    stale = [hospital.out / name for name in (".a.png.12345.tmp", ".mema-77-0123abcd.tmp")]
+    kept = hospital.out / ".mema-notes.tmp"
+    for path in (*stale, kept):
+        path.write_bytes(b"half")
     assert hospital.deid().exit_code == 0
-    assert not stale.exists()
+    assert not any(path.exists() for path in stale)
+    assert kept.exists()
 
 
 @pytest.mark.slow

@@ -36,14 +36,14 @@ def entries(hospital) -> list[dict]:
 
 
 def test_pictures_are_other_faces_and_side_cars_lie_beside_them(done):
-    for name in ("a.png", "sub/b.png"):
+    for name in ("a.png.png", "sub/b.jpg.png"):
         assert sidecar_of(done.out / name).is_file()
-    assert np.abs(pixels(done.out / "a.png").astype(int) - pixels(done.photos / "a.png")).mean() > 5
-    assert rejected(done.out) == {}
+    assert np.abs(pixels(done.out / "a.png.png").astype(int) - pixels(done.photos / "a.png")).mean() > 5
+    assert rejected(done.photos) == {}
 
 
 def test_no_metadata_is_left(done):
-    for path in (done.out / "a.png", done.out / "sub/b.png"):
+    for path in (done.out / "a.png.png", done.out / "sub/b.jpg.png"):
         image = Image.open(path)
         assert not image.getexif()
         assert set(image.info) == set()
@@ -56,9 +56,9 @@ def test_restore_gives_the_network_s_photo_and_exact_the_file(done):
     assert mema("restore", done.out, "exact", "--key-file", done.key, "--exact").exit_code == 0
     for name in NAMES:
         assert Path("exact", name).read_bytes() == (done.photos / name).read_bytes()
-    back = pixels(Path("back/sub/b.png"))
+    back = pixels(Path("back/sub/b.jpg.png"))
     assert back.shape == (96, 96, 3)
-    assert (back != pixels(done.out / "sub/b.png")).any()
+    assert (back != pixels(done.out / "sub/b.jpg.png")).any()
 
 
 def test_a_single_file_goes_there_and_back(hospital):
@@ -75,16 +75,17 @@ def test_a_single_file_goes_there_and_back(hospital):
 
 
 def test_every_step_is_logged_with_its_reason_and_the_chain_holds(done):
-    mema("restore", done.out / "a.png", "a.png", "--key-file", done.key, "--why", "request 12")
+    mema("restore", done.out / "a.png.png", "a.png", "--key-file", done.key, "--why", "request 12")
     other = write_key("other", "a passphrase of others")
-    mema("restore", done.out / "a.png", "b.png", "--key-file", other, "--why", "curious")
+    mema("restore", done.out / "a.png.png", "b.png", "--key-file", other, "--why", "curious")
     log = entries(done)
-    assert [entry["action"] for entry in log] == ["deid", "deid", "restore", "restore_refused"]
-    assert [entry["why"] for entry in log[2:]] == ["request 12", "curious"]
-    assert log[0]["file_sha256"] == log[2]["file_sha256"] == log[3]["file_sha256"]
+    assert [entry["action"] for entry in log] == ["begin", "deid", "deid", "restore", "restore_refused"]
+    assert [entry["why"] for entry in log[3:]] == ["request 12", "curious (sidecar_refused)"]
+    assert log[1]["file_sha256"] == log[3]["file_sha256"] == log[4]["file_sha256"]
     verified = mema("audit", "verify")
     assert verified.exit_code == 0
-    assert f"4 lines, the chain holds; head {audit.verify(done.log)}" in verified.output
+    assert "5 lines that follow one another, unanchored: " in verified.output
+    assert f"head {audit.verify(done.log)}" in verified.output
     assert b"a.png" not in done.log.read_bytes()
 
 
@@ -92,12 +93,12 @@ def test_a_tampered_log_is_told_and_ends_restoring(done):
     done.log.write_bytes(done.log.read_bytes().replace(b'"deid"', b'"dead"', 1))
     verified = mema("audit", "verify")
     assert verified.exit_code == 2
-    assert "line 1: was changed" in verified.output
+    assert "line 2: was changed" in verified.output
     done.log.write_bytes(b"")
     restored = mema("restore", done.out, "back", "--key-file", done.key)
     assert restored.exit_code == 2
     assert "lines were cut off" in restored.output
-    assert not Path("back").exists()
+    assert list(Path("back").iterdir()) == []
 
 
 def test_a_wrong_passphrase_is_refused(done):
@@ -105,48 +106,49 @@ def test_a_wrong_passphrase_is_refused(done):
     result = mema("restore", done.out, "back", "--key-file", other)
     assert result.exit_code == 1
     assert "2 failed: sidecar_refused 2" in result.output
-    assert rejected(Path("back")) == {"a.png": "sidecar_refused", "sub/b.png": "sidecar_refused"}
-    assert [path.name for path in Path("back").iterdir()] == ["quarantine.csv"]
+    refused = {"a.png.png": "sidecar_refused", "sub/b.jpg.png": "sidecar_refused"}
+    assert rejected(Path("back"), "restore") == refused
+    assert list(Path("back").iterdir()) == []
 
 
 def test_a_changed_picture_is_told_and_a_resaved_one_is_not(done):
-    picture = Image.open(done.out / "a.png")
-    picture.save(done.out / "a.png", optimize=True)
-    assert mema("restore", done.out / "a.png", "same.png", "--key-file", done.key).exit_code == 0
+    picture = Image.open(done.out / "a.png.png")
+    picture.save(done.out / "a.png.png", optimize=True)
+    assert mema("restore", done.out / "a.png.png", "same.png", "--key-file", done.key).exit_code == 0
     picture.putpixel((0, 0), (1, 2, 3))
-    picture.save(done.out / "a.png")
-    result = mema("restore", done.out / "a.png", "back.png", "--key-file", done.key)
+    picture.save(done.out / "a.png.png")
+    result = mema("restore", done.out / "a.png.png", "back.png", "--key-file", done.key)
     assert result.exit_code == 1
     assert "picture_changed: its pixels are not those that were written" in result.output
     assert not Path("back.png").exists()
     more = ("--key-file", done.key, "--allow-changed")
-    assert mema("restore", done.out / "a.png", "back.png", *more).exit_code == 0
-    picture.resize((90, 90)).save(done.out / "a.png")
-    assert mema("restore", done.out / "a.png", "smaller.png", *more).exit_code == 1
+    assert mema("restore", done.out / "a.png.png", "back.png", *more).exit_code == 0
+    picture.resize((90, 90)).save(done.out / "a.png.png")
+    assert mema("restore", done.out / "a.png.png", "smaller.png", *more).exit_code == 1
 
 
 def test_swapped_side_cars_are_refused(done):
-    one, two = (sidecar_of(done.out / name) for name in ("a.png", "sub/b.png"))
+    one, two = (sidecar_of(done.out / name) for name in ("a.png.png", "sub/b.jpg.png"))
     one.write_bytes(two.read_bytes())
-    result = mema("restore", done.out / "a.png", "back.png", "--key-file", done.key)
+    result = mema("restore", done.out / "a.png.png", "back.png", "--key-file", done.key)
     assert "picture_changed" in result.output
 
 
 def test_rekey_changes_the_passphrase_and_no_picture(done):
     before = {path: path.read_bytes() for path in done.out.rglob("*.png")}
-    mema("restore", done.out / "a.png", "before.png", "--key-file", done.key)
+    mema("restore", done.out / "a.png.png", "before.png", "--key-file", done.key)
     new = write_key("new", "another horse battery")
     result = mema("rekey", done.out, "--key-file", done.key, "--new-key-file", new)
     assert result.exit_code == 0, result.output
     assert before == {path: path.read_bytes() for path in done.out.rglob("*.png")}
-    assert mema("restore", done.out / "a.png", "old.png", "--key-file", done.key).exit_code == 1
-    assert mema("restore", done.out / "a.png", "after.png", "--key-file", new).exit_code == 0
+    assert mema("restore", done.out / "a.png.png", "old.png", "--key-file", done.key).exit_code == 1
+    assert mema("restore", done.out / "a.png.png", "after.png", "--key-file", new).exit_code == 0
     assert Path("after.png").read_bytes() == Path("before.png").read_bytes()
 
 
 def test_a_rekey_that_was_interrupted_goes_on(done):
     new = write_key("new", "another horse battery")
-    assert mema("rekey", done.out / "a.png", "--key-file", done.key, "--new-key-file", new).exit_code == 0
+    assert mema("rekey", done.out / "a.png.png", "--key-file", done.key, "--new-key-file", new).exit_code == 0
     result = mema("rekey", done.out, "--key-file", done.key, "--new-key-file", new)
     assert result.exit_code == 0
     assert "2 files: 1 rekeyed, 1 done before" in result.output
@@ -158,7 +160,7 @@ def test_another_model_is_named(done, tmp_path):
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
-    result = mema("restore", done.out / "a.png", "b.png", "--key-file", done.key, "--model", model)
+    result = mema("restore", done.out / "a.png.png", "b.png", "--key-file", done.key, "--model", model)
     assert result.exit_code == 1
     assert "other_model: it was made by the model" in " ".join(result.output.split())
 

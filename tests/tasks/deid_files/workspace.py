@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tasks.deid_files.commands import register
+from tasks.deid_files.places import zone
 
 PASSPHRASE = "correct horse battery"
 SECTION = {
@@ -78,9 +79,9 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def rejected(folder: Path) -> dict[str, str]:
-    """Return file -> reason of a run's quarantine."""
-    path = folder / "quarantine.csv"
+def rejected(place: Path, command: str = "deid") -> dict[str, str]:
+    """Return file -> reason of the quarantine of a command on a folder."""
+    path = zone("", command, place) / "quarantine.csv"
     if not path.exists():
         return {}
     return {row["file"]: row["reason"] for row in csv.DictReader(path.open())}

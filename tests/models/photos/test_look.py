@@ -1,0 +1,82 @@
+"""The look at the result, whatever the method was."""
+
+import numpy as np
+import pytest
+from insightface.data import get_image
+
+from models.photos.detectors import Hog
+from models.photos.every_face import Face, Seeker
+from models.photos.hiding import hide
+from models.photos.look import Judge, eyes_of, look
+from models.photos.regions import Region
+
+SEEKER = Seeker((Hog(0.2),), 80)
+
+
+class Mean:
+    """Knows a picture by its mean colours in a grid."""
+
+    def embed(self, images: list[np.ndarray]) -> np.ndarray:
+        rows = np.array([image[::16, ::16].reshape(-1) for image in images], np.float32) - 128
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-6)
+
+
+@pytest.fixture(scope="module")
+def group() -> np.ndarray:
+    return np.ascontiguousarray(np.asarray(get_image("t1"))[60:420, 100:600, ::-1])
+
+
+@pytest.fixture(scope="module")
+def faces(group) -> list[Face]:
+    found = SEEKER.faces(group)
+    assert len(found) >= 2
+    return found
+
+
+def covered(group: np.ndarray, faces: list[Face]) -> np.ndarray:
+    return hide(group, [region.box(1.35) for face in faces for region in face.regions])
+
+
+def test_a_result_without_faces_passes(group, faces):
+    found = look(group, covered(group, faces), faces, SEEKER, Judge(Mean(), 0.9))
+    assert found.left == []
+    assert len(found.similarities) == len(faces)
+    assert found.likest < 0.9
+
+
+def test_a_face_that_nobody_had_found_is_seen_on_the_result(group, faces):
+    found = look(group, covered(group, faces[1:]), faces[1:], SEEKER, Judge(Mean(), 0.9))
+    assert any(region.holds(eyes_of(faces[0])) for region in found.left)
+
+
+def test_a_face_that_was_found_and_not_touched_is_left_even_if_no_detector_sees_it(group):
+    nowhere = Face((Region(40, 300, 60, 0.0, "hog", 1.0),), None)
+    found = look(group, covered(group, SEEKER.faces(group)), [nowhere], SEEKER, Judge(Mean(), 0.9))
+    assert nowhere.regions[0] in found.left
+
+
+def test_pixels_kept_on_purpose_do_not_count_as_left(group, faces):
+    after = covered(group, faces)
+    region = faces[0].regions[0]
+    y, x = int(region.y), int(region.x)
+    after[y - 20 : y, x - 25 : x + 25] = group[y - 20 : y, x - 25 : x + 25]
+    kept = np.zeros(group.shape[:2], bool)
+    kept[y - 20 : y, x - 25 : x + 25] = True
+    judge = Judge(Mean(), 2.0)
+    assert region in look(group, after, faces, SEEKER, judge).left
+    assert region not in look(group, after, faces, SEEKER, judge, kept).left
+
+
+def test_a_face_whose_every_pixel_moved_a_little_is_still_known(group, faces):
+    found = look(group, group ^ 1, faces, SEEKER, Judge(Mean(), 0.9))
+    assert found.left == []
+    assert found.likest > 0.99
+
+
+@pytest.mark.parametrize("direction", [0.0, 90.0, 180.0, 270.0])
+def test_the_eyes_of_a_square_are_where_its_direction_has_them(direction):
+    left, right = eyes_of(Face((Region(100, 100, 100, direction, "cnn", 1.0),), None)) - 100
+    turn = np.radians(direction)
+    up = np.array([np.sin(turn), -np.cos(turn)])
+    assert ((left + right) / 2) @ up == pytest.approx(17)
+    assert (right - left) @ np.array([np.cos(turn), np.sin(turn)]) == pytest.approx(42)
