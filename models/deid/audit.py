@@ -15,6 +15,7 @@ import os
 import pwd
 import re
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,8 +39,7 @@ class Log:
 
     def append(self, action: str, file_sha256: str, why: str) -> Head:
         """Add a line and its head durably; safe among processes. Raises AuditError on a log that was changed."""
-        if len(why) > MAX_WHY:
-            raise ValueError(f"why: {len(why)} characters, at most {MAX_WHY}; name the request by its number")
+        _refuse_long(why)
         with _locked(self.path) as handle:
             return self._write(handle, self._ready(handle), (action, file_sha256, why))
 
@@ -53,6 +53,7 @@ class Log:
 
     def rotate(self, why: str = "") -> Path:
         """Put the file aside under the next number; the chain goes on. Return where it is."""
+        _refuse_long(why)
         with _locked(self.path, begun=_begun(self.path)) as handle:
             last = self._ready(handle)
             if not last.seq:
@@ -123,6 +124,11 @@ def rotated(log: Path) -> list[Path]:
     return sorted(path for path in log.parent.iterdir() if pattern.fullmatch(path.name))
 
 
+def _refuse_long(why: str) -> None:
+    if len(why) > MAX_WHY:
+        raise ValueError(f"why: {len(why)} characters, at most {MAX_WHY}; name the request by its number")
+
+
 def _begun(log: Path) -> bool:
     """Tell whether there is a log, be it that its file was put aside just now."""
     return os.path.lexists(log) or bool(rotated(log))
@@ -149,6 +155,8 @@ def _locked(log: Path, begun: bool = True) -> Iterator[BinaryIO]:
     if not begun:
         lost = "" if head_path(log).exists() else " and no head"
         raise AuditError(f"{log}: there is no such log{lost}; take it from a backup")
+    if os.path.lexists(log) and not stat.S_ISREG(log.lstat().st_mode):
+        raise AuditError(f"{log}: is a link, folder or device, and the audit log must be a file")
     try:
         while True:
             log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -206,7 +214,10 @@ def _compare_with_head_file(log: Path, head: Head, seen: dict[int, str]) -> None
         if head.seq > 1:
             raise AuditError(f"{path}: the head of the log is missing; take both files from a backup")
         return
-    stored = parse_head(path.read_text().strip())
+    try:
+        stored = parse_head(path.read_text().strip())
+    except ValueError:
+        raise AuditError(f"{path}: was changed; take both files from a backup") from None
     if stored.seq > head.seq:
         raise AuditError(f"{log}: ends at line {head.seq}, but {stored.seq} were written; lines were cut off")
     if stored.seq < head.seq - 1 or seen.get(stored.seq) != stored.hash:

@@ -2,7 +2,9 @@
 
 import json
 import multiprocessing
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -182,7 +184,25 @@ def test_the_system_s_log_gets_each_line(tmp_path):
 def test_a_log_that_is_a_link_or_a_folder_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "other")
     (tmp_path / "folder").mkdir()
-    for name in ("link", "folder"):
-        with pytest.raises(AuditError, match="without the audit log nothing is done"):
-            Log(tmp_path / name).append("restore", "0" * 64, "")
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "link", tmp_path / "folder", tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(AuditError, match="the audit log must be a file"):
+            Log(path).append("restore", "0" * 64, "")
+        with pytest.raises(AuditError, match="the audit log must be a file"):
+            verify(path)
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"", b"\xff\xfe", b"3:short"])
+def test_a_head_that_was_changed_is_told(log, content):
+    fill(log)
+    head_path(log.path).write_bytes(content)
+    with pytest.raises(AuditError, match="head: was changed; take both files from a backup"):
+        verify(log.path)
+
+
+def test_a_long_reason_for_putting_aside_is_refused(log):
+    fill(log)
+    with pytest.raises(ValueError, match="why: 1001 characters"):
+        log.rotate("x" * 1001)
+    assert not rotated(log.path)

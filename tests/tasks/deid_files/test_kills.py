@@ -29,7 +29,7 @@ DEID = ("deid", "photos", "out", "--key-file", "key", "--aligned", "--keep-origi
 RESTORE = ("restore", "out", "back", "--key-file", "key", "--exact")
 REKEY = ("rekey", "out", "--key-file", "key", "--new-key-file", "new")
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(300 + 60 * NUM)]
 
 
 @pytest.fixture
