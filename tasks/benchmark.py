@@ -166,3 +166,7 @@ def _say_table(rows: list[dict[str, Any]], say: Callable[[str], None]) -> None:
         say(f"  {column}")
         for cell in cells:
             say(f"    {cell['method']:16} {cell.get(column, '-')}")
+
+
+if __name__ == "__main__":
+    raise SystemExit("this module does nothing alone; run `mema benchmark`")

@@ -237,3 +237,7 @@ CHECKS: dict[str, Callable[[str], Finding]] = {
     **doctor_services.CHECKS,
     "DVC": _dvc,
 }
+
+
+if __name__ == "__main__":
+    raise SystemExit("this module does nothing alone; run `mema doctor`")

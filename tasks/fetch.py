@@ -58,3 +58,7 @@ def fetch_folder(hub: str, folder: str, download: Download = from_hub) -> None:
 def copy(source: Path, target: Path) -> None:
     """Copy a snapshot, whose files are links into the hub's cache, as plain files."""
     shutil.copytree(source, target, symlinks=False, dirs_exist_ok=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit("this module does nothing alone; run `mema fetch`")

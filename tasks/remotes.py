@@ -127,3 +127,7 @@ def _must_stay(path: str, out: Any, root: Path) -> str:
 def _dvc(arguments: list[str], log: Callable[[str], None], folder: Path) -> int:
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
     return process.run(command, log, folder)
+
+
+if __name__ == "__main__":
+    raise SystemExit("this module does nothing alone; run `mema push`")

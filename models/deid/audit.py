@@ -15,6 +15,7 @@ import os
 import pwd
 import re
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,8 +39,7 @@ class Log:
 
     def append(self, action: str, file_sha256: str, why: str) -> Head:
         """Add a line and its head durably; safe among processes. Raises AuditError on a log that was changed."""
-        if len(why) > MAX_WHY:
-            raise ValueError(f"why: {len(why)} characters, at most {MAX_WHY}; name the request by its number")
+        _refuse_long(why)
         with _locked(self.path) as handle:
             return self._write(handle, self._ready(handle), (action, file_sha256, why))
 
@@ -53,7 +53,8 @@ class Log:
 
     def rotate(self, why: str = "") -> Path:
         """Put the file aside under the next number; the chain goes on. Return where it is."""
-        with _locked(self.path, create=False) as handle:
+        _refuse_long(why)
+        with _locked(self.path, begun=_begun(self.path)) as handle:
             last = self._ready(handle)
             if not last.seq:
                 raise AuditError(f"{self.path}: has no line yet; nothing to put aside")
@@ -100,7 +101,7 @@ def verify(log: Path, expected: Head | None = None, second: Path | None = None) 
     must stand there too, up to the last.
     """
     head, seen = Head(), {0: GENESIS}
-    with _locked(log, create=bool(rotated(log))) as handle:
+    with _locked(log, begun=_begun(log)) as handle:
         for path, data in [*((path, path.read_bytes()) for path in rotated(log)), (log, handle.read())]:
             for number, line in enumerate(data.split(b"\n")[:-1], start=1):
                 head = check_line(line, head, f"{path}, line {number}")
@@ -123,6 +124,16 @@ def rotated(log: Path) -> list[Path]:
     return sorted(path for path in log.parent.iterdir() if pattern.fullmatch(path.name))
 
 
+def _refuse_long(why: str) -> None:
+    if len(why) > MAX_WHY:
+        raise ValueError(f"why: {len(why)} characters, at most {MAX_WHY}; name the request by its number")
+
+
+def _begun(log: Path) -> bool:
+    """Tell whether there is a log, be it that its file was put aside just now."""
+    return os.path.lexists(log) or bool(rotated(log))
+
+
 def head_path(log: Path) -> Path:
     """Return where the head is kept."""
     return log.with_name(log.name + ".head")
@@ -138,23 +149,27 @@ def who() -> str:
 
 
 @contextmanager
-def _locked(log: Path, create: bool = True) -> Iterator[BinaryIO]:
+def _locked(log: Path, begun: bool = True) -> Iterator[BinaryIO]:
     """Open and lock the log, anew if it was put aside meanwhile; what the system refuses is an AuditError."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if create else 0)
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CREAT
+    if not begun:
+        lost = "" if head_path(log).exists() else " and no head"
+        raise AuditError(f"{log}: there is no such log{lost}; take it from a backup")
+    if os.path.lexists(log) and not stat.S_ISREG(log.lstat().st_mode):
+        raise AuditError(f"{log}: is a link, folder or device, and the audit log must be a file")
     try:
         while True:
-            if create:
-                log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with os.fdopen(os.open(log, flags, 0o600), "r+b") as handle:
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 if log.exists() and os.path.samestat(log.lstat(), os.fstat(handle.fileno())):
                     yield handle
                     return
-    except FileNotFoundError:
-        lost = "" if head_path(log).exists() else " and no head"
-        raise AuditError(f"{log}: there is no such log{lost}; take it from a backup") from None
     except OSError as error:
-        raise AuditError(f"{log}: {error.strerror}; without the audit log nothing is done") from None
+        why = error.strerror or type(error).__name__
+        raise AuditError(
+            f"{log}, or its second place: {why}; without the audit log nothing is done"
+        ) from None
 
 
 def _identity(log: Path, handle: BinaryIO) -> str:
@@ -199,7 +214,10 @@ def _compare_with_head_file(log: Path, head: Head, seen: dict[int, str]) -> None
         if head.seq > 1:
             raise AuditError(f"{path}: the head of the log is missing; take both files from a backup")
         return
-    stored = parse_head(path.read_text().strip())
+    try:
+        stored = parse_head(path.read_text().strip())
+    except ValueError:
+        raise AuditError(f"{path}: was changed; take both files from a backup") from None
     if stored.seq > head.seq:
         raise AuditError(f"{log}: ends at line {head.seq}, but {stored.seq} were written; lines were cut off")
     if stored.seq < head.seq - 1 or seen.get(stored.seq) != stored.hash:

@@ -158,14 +158,14 @@ def audit_verify(
         second = Sink(settings.audit_second).file if settings else None
         path = log or Path(settings.audit_log if settings else "")
         found = verify(path, parse_head(head) if head else None, second)
-        if head or second:
-            typer.echo(f"{found.seq} lines, the chain holds; head {found}")
-        else:
+        if not (head or second):
             typer.echo(
-                f"{found.seq} lines that follow one another, unanchored: whoever may write the log could have written "
-                "all of them anew. Give --head as an earlier verify printed it, or set deid_files.audit_second; "
-                f"head {found}"
+                "unanchored: whoever may write the log could have written all of it anew; say --head=NUMBER:HASH as "
+                "an earlier verify printed it, or set deid_files.audit_second",
+                err=True,
             )
+        holds = "the chain holds" if head or second else "unanchored"
+        typer.echo(f"{found.seq} lines, {holds}; head {found}")
 
 
 @audit_app.command("rotate")

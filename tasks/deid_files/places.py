@@ -128,6 +128,7 @@ def picture_jobs(source: Path, target: Path, exact: bool) -> Todo:
             picture = pairs.pictures[name]
             todo.jobs.append(Job(name, picture, target / picture.relative_to(source), target))
         return todo
+    source = source.with_suffix("") if source.suffix == SIDECAR else source
     _refuse_missing(source, "OUT")
     out = target / source.name if target.is_dir() else target
     if out.suffix.lower() != PICTURE and not exact:

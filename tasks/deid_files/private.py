@@ -110,8 +110,11 @@ def locked(folder: Path, whole: bool) -> Iterator[int]:
 
     `whole` is all below it, otherwise the folder's own files. Raises ValueError that names the other process.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = _take(folder / LOCK)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = _take(folder / LOCK)
+    except OSError as error:
+        raise ValueError(f"the folder to write: {error.strerror}; name another, or mend that") from None
     try:
         for above in folder.resolve().parents:
             _refuse_held(above / LOCK)

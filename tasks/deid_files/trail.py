@@ -23,6 +23,8 @@ class Trail:
             raise ValueError(
                 f"--why: {len(why)} characters, at most {MAX_WHY}; name the request by its number"
             )
+        if not why.isprintable():
+            raise ValueError("--why: holds line breaks or characters that cannot be shown; give plain text")
         return cls((Log(Path(place), Sink(second)),), why)
 
     def record(self, action: str, file_sha256: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,34 @@ def test_annotate_status_without_a_server_says_what_to_start(measured: Path) -> 
     assert done.returncode != 0
     assert "make label-studio" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+COMMANDS = ("benchmark", "cli", "doctor", "fetch", "remotes")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_module_of_the_command_runs_or_refuses(name: str) -> None:
+    """None ends with exit code 0 and nothing said."""
+    command = [sys.executable, "-m", f"tasks.{name}", *(["--help"] if name == "cli" else [])]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    if name == "cli":
+        assert run.returncode == 0
+        assert "audit" in run.stdout
+    else:
+        assert run.returncode == 1
+        assert "run `mema " in run.stderr
+
+
+def test_every_module_that_the_documents_start_has_a_start() -> None:
+    texts = [
+        (ROOT / path).read_text() for path in ("README.md", "dvc.yaml", "data/phantom/dvc.yaml", "Makefile")
+    ]
+    texts += [path.read_text() for path in (ROOT / "docs").glob("*.md")]
+    named = set(re.findall(r"-m ((?:tasks|flows)\.[a-z0-9_.]*[a-z0-9_])", "\n".join(texts)))
+    assert len(named) > 20
+    missing = []
+    for name in named:
+        file = ROOT / (name.replace(".", "/") + ".py")
+        if not file.exists() or 'if __name__ == "__main__":' not in file.read_text():
+            missing.append(name)
+    assert missing == []

@@ -106,6 +106,19 @@ def test_a_costly_header_is_refused_before_any_work(sealed, owner):
     assert time.perf_counter() - start < 0.5
 
 
+def test_a_cost_is_taken_up_to_four_times_the_usual():
+    dear = KdfParameters(3, 1 << 18, 4)
+    assert Passphrase("correct horse battery", CHEAP).affords(KdfParameters())
+    assert Passphrase("correct horse battery", CHEAP).affords(dear)
+    for kdf in (
+        KdfParameters(3, (1 << 18) + 1, 4),
+        KdfParameters(4, 1 << 18, 4),
+        KdfParameters(13, 65536, 4),
+    ):
+        assert not Passphrase("correct horse battery", CHEAP).affords(kdf)
+        assert Passphrase("correct horse battery", dear).affords(kdf)
+
+
 def test_another_format_says_what_to_do(sealed, owner):
     with pytest.raises(SidecarError, match=r"format 2, .* install the one that wrote it"):
         open_sealed(flipped(sealed, 8, 3), owner)

@@ -84,7 +84,7 @@ def test_every_step_is_logged_with_its_reason_and_the_chain_holds(done):
     assert log[1]["file_sha256"] == log[3]["file_sha256"] == log[4]["file_sha256"]
     verified = mema("audit", "verify")
     assert verified.exit_code == 0
-    assert "5 lines that follow one another, unanchored: " in verified.output
+    assert "5 lines, unanchored; " in verified.output
     assert f"head {audit.verify(done.log)}" in verified.output
     assert b"a.png" not in done.log.read_bytes()
 
