@@ -108,7 +108,9 @@ def lose_id(world: World) -> None:
 
 
 def say_yes(world: World) -> None:
-    world.pick()["consent"] = world.rng.choice(YES)
+    row = world.pick()
+    if not row["_refuses"]:
+        row["consent"] = world.rng.choice(YES)
 
 
 def refuse(world: World) -> None:
