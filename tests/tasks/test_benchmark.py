@@ -19,7 +19,7 @@ from tasks import (
 from tasks.benchmark_params import Deidentify
 from tasks.donors import GeneratorFiles
 from tests import judges_world
-from tests.deid_world import PSEUDONYMS, SIZE_PX, UTILITY, write_deid_world
+from tests.deid_world import PROFILE, PSEUDONYMS, SIZE_PX, UTILITY, write_deid_world
 
 JUDGED = evaluate_medical.EvaluateMedical(bootstrap=50, seed=7)
 
@@ -62,6 +62,8 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="module")
 def params(world):
     return SimpleNamespace(
+        release=PROFILE.release,
+        release_key=PROFILE.release_key,
         profile="phantom",
         evaluate_identity=world.identity(),
         evaluate_utility=UTILITY,
