@@ -110,6 +110,7 @@ def test_an_edit_after_a_run_is_seen(toy):
     assert values(toy) == [495, 594, 693]
 
 
+@pytest.mark.slow
 def test_a_killed_run_of_other_code_is_not_taken_up_and_one_of_the_same_is(toy):
     change(toy, "SECONDS = 10, 0.0", "SECONDS = 10, 0.5")
     process = start(toy)
@@ -130,6 +131,7 @@ def test_a_killed_run_of_other_code_is_not_taken_up_and_one_of_the_same_is(toy):
     assert all((path / ".published").exists() for path in toy.glob(".scratch/times-*"))
 
 
+@pytest.mark.slow
 def test_a_stage_that_was_edited_while_it_ran_fails_and_goes_on_with_nothing_of_it(toy):
     change(toy, "SECONDS = 10, 0.0", "SECONDS = 10, 0.3")
     process = start(toy)
