@@ -108,7 +108,9 @@ def lose_id(world: World) -> None:
 
 
 def say_yes(world: World) -> None:
-    world.pick()["consent"] = world.rng.choice(YES)
+    row = world.pick()
+    if not row["_refuses"]:
+        row["consent"] = world.rng.choice(YES)
 
 
 def refuse(world: World) -> None:
@@ -222,15 +224,19 @@ def write(world: World, path: Path, encoding: str, delimiter: str, end: str, quo
         lines = change(lines)
     if encoding == "one row of cp1252":
         chosen = next(
-            (i for i, line in enumerate(lines) if re.search("[ëÄ]", line) and "眼" not in line), None
+            (i for i, line in enumerate(lines) if re.search("[ëÄ]", line) and _fits_cp1252(line)), None
         )
         data = end.encode().join(
-            line.encode("cp1252", "replace") if i == chosen else line.encode() for i, line in enumerate(lines)
+            line.encode("cp1252") if i == chosen else line.encode() for i, line in enumerate(lines)
         )
     else:
         data = end.join(lines).encode(encoding)
     path.write_bytes(data)
     return len(lines) - (lines[-1] == "")  # an end of line ends a line and begins none
+
+
+def _fits_cp1252(line: str) -> bool:
+    return line.encode("cp1252", "ignore").decode("cp1252") == line
 
 
 def _write_workbook(world: World, path: Path) -> int:

@@ -11,7 +11,7 @@ from models.photos.regions import Region, changed_share, window
 from models.photos.reinsertion import Placement, coverage, place_by_eyes
 
 MIN_REPLACED = 0.5  # share of the new face in a pixel that counts as changed
-MIN_COVERED = 0.95  # of the disc that holds a face's eyes
+MIN_COVERED = 0.98  # of the disc that holds a face's eyes
 MARGIN = 1.35  # of a square without forehead: hairline and chin
 GREY = 128
 Box = tuple[float, float, float, float]

@@ -19,7 +19,7 @@ from tasks import (
 from tasks.benchmark_params import Deidentify
 from tasks.donors import GeneratorFiles
 from tests import judges_world
-from tests.deid_world import SIZE_PX, UTILITY, write_deid_world
+from tests.deid_world import PROFILE, PSEUDONYMS, SIZE_PX, UTILITY, write_deid_world
 
 JUDGED = evaluate_medical.EvaluateMedical(bootstrap=50, seed=7)
 
@@ -43,7 +43,14 @@ def world(tmp_path_factory):
         metrics, made = data / "metrics", data / "deidentified"
         loss = world.loss_recogniser
         evaluate_identity.run(
-            mema, data / "public/faces", made, metrics / "identity.json", world.identity(), loss, "phantom"
+            mema,
+            data / "public/faces",
+            made,
+            metrics / "identity.json",
+            world.identity(),
+            loss,
+            PSEUDONYMS,
+            "phantom",
         )
         evaluate_utility.run(mema, made, metrics / "utility.json", UTILITY, "phantom")
         evaluate_medical.run(
@@ -55,6 +62,8 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="module")
 def params(world):
     return SimpleNamespace(
+        release=PROFILE.release,
+        release_key=PROFILE.release_key,
         profile="phantom",
         evaluate_identity=world.identity(),
         evaluate_utility=UTILITY,

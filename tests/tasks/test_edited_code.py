@@ -11,8 +11,6 @@ import yaml
 
 from tasks import shards
 from tests import edited_project
-from tests.deid_world import TWIN, write_deid_world
-from tests.toy_deid import toy_deidentifier
 
 TIMES = '''"""Stage times: a factor times each row, a row a shard."""
 
@@ -112,6 +110,7 @@ def test_an_edit_after_a_run_is_seen(toy):
     assert values(toy) == [495, 594, 693]
 
 
+@pytest.mark.slow
 def test_a_killed_run_of_other_code_is_not_taken_up_and_one_of_the_same_is(toy):
     change(toy, "SECONDS = 10, 0.0", "SECONDS = 10, 0.5")
     process = start(toy)
@@ -132,6 +131,7 @@ def test_a_killed_run_of_other_code_is_not_taken_up_and_one_of_the_same_is(toy):
     assert all((path / ".published").exists() for path in toy.glob(".scratch/times-*"))
 
 
+@pytest.mark.slow
 def test_a_stage_that_was_edited_while_it_ran_fails_and_goes_on_with_nothing_of_it(toy):
     change(toy, "SECONDS = 10, 0.0", "SECONDS = 10, 0.3")
     process = start(toy)
@@ -142,59 +142,3 @@ def test_a_stage_that_was_edited_while_it_ran_fails_and_goes_on_with_nothing_of_
     assert "times: its code or its params changed while it ran" in said
     edited_project.run(toy, "times")
     assert values(toy) == [99 * row for row in range(10)]
-
-
-EDITS = {
-    "deidentify": ("deidentify", "_read = decode\ndecode = lambda data: 255 - _read(data)"),
-    "evaluate_identity": (
-        "measuring",
-        "_load = Recognised.load\nRecognised.load = lambda self: lambda images: "
-        "{name: found * (np.arange(found.shape[1]) % 2) for name, found in _load(self)(images).items()}",
-    ),
-    "evaluate_utility": (
-        "evaluate_utility",
-        "_load = Looking.load\nLooking.load = lambda self: lambda images: "
-        "{name: 3 * found for name, found in _load(self)(images).items()}",
-    ),
-    "evaluate_reversibility": (
-        "evaluate_reversibility",
-        "_load = Returned.load\nReturned.load = lambda self: lambda *images: "
-        "{name: found + (name == 'psnr') for name, found in _load(self)(*images).items()}",
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose stages from deidentify on find a toy MeMa, de-identifier and judges."""
-    folder = edited_project.copy_code(tmp_path_factory.mktemp("project") / "whole")
-    world = write_deid_world(folder)
-    toy_deidentifier(folder / "data/deid")
-    shutil.copytree(TWIN, folder / "data/judges/classifier")
-    methods = {"blur": {"use": "gaussian_blur", "options": {"sigma": 0.05}}, "medsem": {"use": "medsem"}}
-    edited_project.set_params(
-        folder,
-        deidentify={"methods": methods, "shard_rows": 4},
-        evaluate_identity={"recognisers": world.recognisers, "num_folds": 4, "bootstrap": 20},
-        train_deid={"loss_recogniser": str(world.loss_recogniser)},
-        evaluate_utility={"bootstrap": 20},
-        evaluate_reversibility={"bootstrap": 20, "classifier": str(TWIN)},
-        generator={"path": str(folder / "data/deid")},
-    )
-    return folder
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", EDITS)
-def test_an_edited_stage_makes_new_values(benchmark, tmp_path, stage):
-    if stage != "deidentify" and not (benchmark / "data/deidentified").exists():
-        edited_project.run(benchmark, "deidentify")
-    folder = shutil.copytree(benchmark, tmp_path / "edited")
-    before = edited_project.run(folder, stage)
-    assert edited_project.run(folder, stage) == before
-    module, code = EDITS[stage]
-    edited_project.edit(folder / f"tasks/{module}.py", code)
-    after = edited_project.run(folder, stage)
-    assert after != before
-    shutil.rmtree(folder / ".scratch")
-    assert edited_project.run(folder, stage) == after

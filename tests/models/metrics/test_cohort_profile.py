@@ -58,7 +58,7 @@ def guess(before: dict[str, Any], after: dict[str, Any], n: int) -> tuple[int, .
 
 def test_two_exact_versions_tell_who_left_and_two_private_ones_do_not() -> None:
     cells = cohort(24)
-    told = {EXACT: 0, PHANTOM: 0, Mechanism(1.0, 0.0, 3, EDGES): 0}
+    told: dict[Mechanism, int] = dict.fromkeys((EXACT, PHANTOM, Mechanism(1.0, 0.0, 3, EDGES)), 0)
     tries = 0
     for left in range(len(cells)):
         for number in range(5):
@@ -66,7 +66,7 @@ def test_two_exact_versions_tell_who_left_and_two_private_ones_do_not() -> None:
             for mechanism in told:
                 versions = (cells, np.delete(cells, left, axis=0))
                 pair = [publish(version, mechanism, key_of(number)) for version in versions]
-                told[mechanism] += guess(*pair, len(cells)) == tuple(cells[left])
+                told[mechanism] += guess(*pair, len(cells)) == tuple(cells[left].tolist())
     shares = [count / tries for count in told.values()]
     assert shares[0] == 1.0
     assert shares[1] < 0.2  # epsilon 3; 1/80 is chance

@@ -13,7 +13,7 @@ from models.photos.regions import Region
 @pytest.fixture(scope="module")
 def group() -> np.ndarray:
     """Two of the six people of the photograph that insightface ships, in RGB."""
-    return np.ascontiguousarray(np.asarray(get_image("t1"))[60:420, 100:600, ::-1])
+    return np.ascontiguousarray(np.asarray(get_image("t1"))[80:480, 40:760, ::-1])
 
 
 @pytest.fixture(scope="module")

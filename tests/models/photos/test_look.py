@@ -23,7 +23,7 @@ class Mean:
 
 @pytest.fixture(scope="module")
 def group() -> np.ndarray:
-    return np.ascontiguousarray(np.asarray(get_image("t1"))[60:420, 100:600, ::-1])
+    return np.ascontiguousarray(np.asarray(get_image("t1"))[80:480, 40:760, ::-1])
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@
   // Why nothing may be submitted now; empty where all is said and done.
   function obstacle() {
     if (!answer()) return "";
-    if (window.Htx.awaitingSuggestions) return "The outline you asked for is still being made. Wait for it, then submit.";
+    // Without a prompt it is the answer to one that was just dropped, which nobody waits for.
+    if (window.Htx.awaitingSuggestions && prompts().length) return "The outline you asked for is still being made. Wait for it, then submit.";
     if (proposed()) return `Not submitted: an outline is proposed and not taken. ${KEYS}; then submit.`;
     if (prompts().length) return "Not submitted: your click or box led to no outline. Esc removes it; then click again, paint, or submit.";
     if (comment()?.value.trim()) return "Not submitted: the comment is not ended. Press Enter in it (or empty it), then submit.";
