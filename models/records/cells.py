@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 
+from models.records.refusals import CONSENTS, DELETES, OF_CONSENT, REFUSAL, USE_OF_PHOTOS, WITHDRAWS
 from models.records.vocabulary import (
-    CONSENTS,
     EYES,
     GENDERS,
     MARKED,
     MONTHS,
     NOBODY,
     PLACEHOLDERS,
-    REFUSAL,
     YEARS,
     key,
     visible,
@@ -33,12 +32,13 @@ NAMED = (re.compile(r"(?P<day>\d{1,2})(?:st|nd|rd|th|er)? ?(?P<month>[a-z]+) ?(?
 SPREADSHEET = re.compile(r'=\s?"([^"]*)"|\'(.+)')  # ="00123" and '00123 keep a spreadsheet from counting
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?e[+-]?\d+", re.IGNORECASE)
 SEVERAL_IDS = re.compile(r"[;,|&]|\s(and|und|et|or|oder|ou)\s", re.IGNORECASE)
+NOTHING = re.compile(r"[\s\-–—−_.,;:/\\'\"()\[\]]*")
 NUMBERED = re.compile(r"(\d+)[.,]0+")  # a whole number that a spreadsheet wrote as a fraction
 
 
 def is_empty(text: str) -> bool:
-    """Tell whether a cell states nothing: blank, punctuation alone, or a word for "not stated"."""
-    return key(text) in PLACEHOLDERS or (not key(text) and "?" not in text)
+    """Tell whether a cell states nothing: blank, dashes and dots, or a word for "not stated"; a tick states."""
+    return key(text) in PLACEHOLDERS or NOTHING.fullmatch(visible(text)) is not None
 
 
 def _in(table: dict[str, str], text: str) -> str | None:
@@ -80,9 +80,29 @@ def consent(text: str) -> str:
 
 
 @lru_cache(1 << 12)
+def may_refuse(text: str) -> bool:
+    """Tell whether a consent cell refuses or, being neither understood nor empty, may."""
+    found = consent(text)
+    return found == "no" or (not found and not is_empty(text))
+
+
+@lru_cache(1 << 16)
+def ends_consent(remark: str) -> bool:
+    """Tell whether a remark in any column says that somebody refuses or withdrew."""
+    said = words(remark)
+    if WITHDRAWS.search(said):
+        return True
+    refuses = REFUSAL.search(said) is not None
+    return (refuses and OF_CONSENT.search(said) is not None) or (
+        (refuses or DELETES.search(said) is not None) and USE_OF_PHOTOS.search(said) is not None
+    )
+
+
+@lru_cache(1 << 12)
 def is_withdrawn(text: str) -> bool:
     """Tell whether a column of withdrawals withdraws: by anything but an empty cell or a plain no."""
-    return not is_empty(text) and _in(CONSENTS, text) != "no"
+    is_no_day = re.fullmatch(r"[0\s./:-]+", text) is not None  # 0000-00-00, as databases write an empty date
+    return not (is_no_day or is_empty(text) or _in(CONSENTS, text) == "no")
 
 
 @lru_cache(1 << 14)

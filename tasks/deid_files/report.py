@@ -93,6 +93,7 @@ class Report:
         self.folder, self._dry_run = folder, dry_run
         self._rows = _rows(folder / TABLE)
         self._shown: list[tuple[int, str]] = []
+        self._smallest_px = 0.0
         for name, reason, detail in refused:
             self.add(Account(name, reason=reason, detail=detail))
 
@@ -105,10 +106,13 @@ class Report:
         head = HEAD.format(shown=len(shown), rows=len(self._rows))
         page = head + "\n".join(shown) + "</body></html>\n"
         write_private(self.folder / PAGE, page.encode(), self.folder, replace=True)
+        if self._smallest_px:
+            typer.echo(f"faces smaller than {self._smallest_px:.0f} px were not looked for", err=True)
         typer.echo(f"each photo's account, for the hospital alone: {self.folder / TABLE}, {PAGE}", err=True)
 
     def add(self, account: Account) -> None:
         """Write the photo's row; one that was done before keeps the row that says how."""
+        self._smallest_px = max(self._smallest_px, account.smallest_seen_px)
         row = account.row(self._dry_run)
         if not (account.done_before and account.file in self._rows):
             self._rows[account.file] = row
