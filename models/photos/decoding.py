@@ -61,7 +61,6 @@ def decode_photo(data: bytes, limits: Limits) -> tuple[UInt8[np.ndarray, "h w 3"
 
 def _open(data: bytes) -> Image.Image:
     kind = format_of(data)
-    formats = READABLE
     if kind == "HEIF":
         from pillow_heif import register_heif_opener
 
