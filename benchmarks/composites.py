@@ -57,15 +57,20 @@ class Composite:
     faces: list[TrueFace]
 
 
-def load_sources(folders: Sequence[Path], predictor: Path, network: Detector) -> list[Source]:
-    """Return all photographs with a face on whose eyes two predictors agree, whichever detector saw it.
+def load_sources(
+    folders: Sequence[Path], predictor: Path, network: Detector, at_most: int, seed: int
+) -> list[Source]:
+    """Return photographs, drawn at random, with a face on whose eyes two predictors agree, whichever detector saw it.
 
     `network` looks first, then HOG, then the CNN. `predictor` is one of dlib's with 5 points; the other is packaged.
     """
     dlib: Any = importlib.import_module("dlib")
     five, many = (dlib.shape_predictor(str(path)) for path in (predictor, packaged_predictor()))
     found = []
-    for file in sorted(file for folder in folders for file in folder.rglob("*.jpg")):
+    files = sorted(file for folder in folders for file in folder.rglob("*.jpg"))
+    for file in (files[at] for at in np.random.default_rng(seed).permutation(len(files))):
+        if len(found) == at_most:
+            break
         rgb = np.ascontiguousarray(cv2.imread(str(file))[..., ::-1])
         shrink = min(1.0, SOURCE_PX / max(rgb.shape[:2]))
         rgb = cv2.resize(rgb, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
@@ -95,9 +100,14 @@ def agreed_eyes(
     return eyes if agree and 0.25 < gap / region.side < 0.65 else None
 
 
+def megapixels(draw: np.random.Generator) -> float:
+    """Return the area of the picture whose generator this is; what is drawn first."""
+    return float(np.exp(draw.uniform(*np.log(MEGAPIXELS))))
+
+
 def composite(sources: Sequence[Source], draw: np.random.Generator) -> Composite:
     """Return one picture of 1 to 6 faces."""
-    area = 1e6 * np.exp(draw.uniform(*np.log(MEGAPIXELS)))
+    area = 1e6 * megapixels(draw)
     aspect = draw.uniform(0.66, 1.5)
     width, height = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
     picture = _background(draw, height, width)

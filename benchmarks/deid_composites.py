@@ -2,8 +2,8 @@
 
 python -m benchmarks.deid_composites OUT.jsonl FOLDER... --predictor FILE --source-detector FILE [--model DIR]
 [--detector ultraface --detector-path FILE] appends a line a photo to OUT.jsonl, goes on where it was stopped, and
-prints the table. Each photo goes through detection, plan, method and the look; the method `fill` paints every face grey, which tests the net
-apart from a network. Contact sheets of what leaves and what is turned away lie beside OUT.jsonl.
+prints the table. Each photo goes through detection, plan, method and the look; the method `fill` paints every face
+grey, which tests the net apart from a network. Before and after, small, lie beside OUT.jsonl.
 """
 
 import json
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import typer
 
-from benchmarks.composites import Composite, TrueFace, composite, eye_mask, load_sources
+from benchmarks.composites import Composite, TrueFace, composite, eye_mask, load_sources, megapixels
 from models.deid.deidentifier import load_deidentifier
 from models.deid.pictures import FaceCipher, conceal
 from models.identity.recogniser import load_recogniser
@@ -116,6 +116,7 @@ def main(
     judge: Annotated[Path | None, typer.Option(help="The recogniser; else dlib's, packaged.")] = None,
     judge_threshold: float = 0.957,
     num: int = 200,
+    num_sources: int = 1000,
     seed: int = 11,
     smallest: int = 40,
 ) -> None:
@@ -128,9 +129,10 @@ def main(
     if model:
         methods["model"] = load_deidentifier(model)
     done = {line["photo"] for line in _lines(out)}
-    sources = load_sources(folders, predictor, UltraFace(str(source_detector)))
+    sources = load_sources(folders, predictor, UltraFace(str(source_detector)), num_sources, seed)
     print(f"{len(sources)} photographs", flush=True)
-    for number in sorted(set(range(num)) - done):
+    # small ones first: a run that is stopped has the more photos
+    for number in sorted(set(range(num)) - done, key=lambda n: megapixels(np.random.default_rng((seed, n)))):
         photo = composite(sources, np.random.default_rng((seed, number)))
         start = time.process_time()
         faces = seeker.faces(photo.rgb)

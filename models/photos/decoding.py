@@ -61,17 +61,16 @@ def decode_photo(data: bytes, limits: Limits) -> tuple[UInt8[np.ndarray, "h w 3"
 
 def _open(data: bytes) -> Image.Image:
     kind = format_of(data)
-    formats = READABLE
     if kind == "HEIF":
         from pillow_heif import register_heif_opener
 
         register_heif_opener(thumbnails=False)
-    elif kind and kind not in READABLE:
+    elif not kind:
+        raise Rejection("not_an_image", f"found no known format; {EXPORT}")
+    elif kind not in READABLE:
         raise Rejection("unsupported_format", f"{kind}: {remedy(kind)}")
-    else:  # Pillow knows no HEIF until its opener is there, and fails at its name
-        formats = tuple(name for name in READABLE if name != "HEIF")
     try:
-        return Image.open(io.BytesIO(data), formats=formats)
+        return Image.open(io.BytesIO(data), formats=(kind,))
     except Image.DecompressionBombError:
         raise Rejection("too_many_pixels", "more than Pillow opens at all") from None
     except Image.UnidentifiedImageError:

@@ -10,8 +10,12 @@ from models.photos.every_face import Face
 from models.photos.regions import Region, changed_share, window
 from models.photos.reinsertion import Placement, coverage, place_by_eyes
 
-MIN_REPLACED = 0.5  # share of the new face in a pixel that counts as changed
+MIN_REPLACED = (
+    0.5  # share of the new face in a pixel that counts as changed, where another face's eyes may lie
+)
+MIN_FADED = 0.1  # the same, where the eyes are known to lie further in: the band about mouth and cheeks
 MIN_COVERED = 0.98  # of the disc that holds a face's eyes
+MIN_OWN, MIN_OWN_FADED = 0.85, 0.95  # where these very eyes are known, replaced and with the fading band
 MARGIN = 1.35  # of a square without forehead: hairline and chin
 GREY = 128
 Box = tuple[float, float, float, float]
@@ -31,20 +35,30 @@ def plan_faces(
 ) -> Plan:
     """Return a plan in which no region of any detector keeps its eyes.
 
-    Faces whose eyes are known are replaced. A region that neither these nor `first` cover is hidden whole.
+    Faces whose eyes are known are replaced. A region that neither these nor `first` cover is hidden whole; in the
+    new face's fading band is covered enough where the region holds that very face's eyes.
     """
     places = [*first]
     replaced = np.zeros(shape[:2], bool)
+    own: dict[int, Bool[np.ndarray, "h w"]] = {}
     for place in places:
         _cover(replaced, place, shape)
-    for face in faces:
+    for number, face in enumerate(faces):
         if face.geometry is not None and not (first and _covered(face.regions, replaced)):
             places.append(place_by_eyes(face.geometry.eyes, crop_px))
             _cover(replaced, places[-1], shape)
+            own[number] = np.zeros(shape[:2], bool)
+            _cover(own[number], places[-1], shape, MIN_FADED)
     hidden: list[Box] = []
     doubtful: list[Face] = []
-    for face in faces:
-        bare = [region for region in face.regions if not _covered([region], replaced)]
+    for number, face in enumerate(faces):
+        mine = own.get(number)
+        bare = [
+            region
+            for region in face.regions
+            if not _covered([region], replaced)
+            and not (mine is not None and face.holds_eyes(region) and _own(region, replaced, mine))
+        ]
         if bare:
             doubtful.append(face)
             hidden += [region.box(MARGIN) for region in bare]
@@ -67,10 +81,19 @@ def hidden_mask(boxes: Sequence[Box], shape: tuple[int, ...]) -> Bool[np.ndarray
     return mask
 
 
-def _cover(replaced: Bool[np.ndarray, "h w"], place: Placement, shape: tuple[int, ...]) -> None:
+def _cover(
+    replaced: Bool[np.ndarray, "h w"],
+    place: Placement,
+    shape: tuple[int, ...],
+    at_least: float = MIN_REPLACED,
+) -> None:
     where, share = coverage(place, shape)
-    replaced[where] |= share >= MIN_REPLACED
+    replaced[where] |= share >= at_least
 
 
 def _covered(regions: Sequence[Region], replaced: Bool[np.ndarray, "h w"]) -> bool:
     return all(changed_share(region, replaced) >= MIN_COVERED for region in regions)
+
+
+def _own(region: Region, replaced: Bool[np.ndarray, "h w"], with_band: Bool[np.ndarray, "h w"]) -> bool:
+    return changed_share(region, replaced) >= MIN_OWN and changed_share(region, with_band) >= MIN_OWN_FADED

@@ -118,11 +118,14 @@ def name_of(path: str | Path) -> str:
 
 
 def fold(name: str) -> str:
-    """Return what two spellings of one path share: no case, one separator, one Unicode form, no edge blanks."""
+    """Return what two spellings of one path share: no case, one separator, one Unicode form, no edge blanks.
+
+    Nor dots at the end of a name, which Windows drops.
+    """
     text = unicodedata.normalize("NFKC", name).replace("\\", "/").casefold()
     text = "".join(letter for letter in text if unicodedata.category(letter) not in ("Cf", "Cc"))
-    parts = [part.strip() for part in unicodedata.normalize("NFC", text).split("/")]
-    return "/".join(part for part in parts if part not in ("", "."))
+    parts = [part.strip().rstrip(". ") for part in unicodedata.normalize("NFC", text).split("/")]
+    return "/".join(part for part in parts if part)
 
 
 def _stem(folded: str) -> str:

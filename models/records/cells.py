@@ -30,6 +30,7 @@ YEAR_FIRST = re.compile(r"(\d{4})\s?[-/.年]\s?(\d{1,2})\s?[-/.月]\s?(\d{1,2})\
 NAMED = (re.compile(r"(?P<day>\d{1,2})(?:st|nd|rd|th|er)? ?(?P<month>[a-z]+) ?(?P<year>\d{4})"),
          re.compile(r"(?P<month>[a-z]+) ?(?P<day>\d{1,2})(?:st|nd|rd|th)? (?P<year>\d{4})"))  # fmt: skip
 SPREADSHEET = re.compile(r'=\s?"([^"]*)"|\'(.+)')  # ="00123" and '00123 keep a spreadsheet from counting
+NAMED_DAY = re.compile(r"\d{1,2}[-. ]{1,2}([^\W\d_]{3,9})\.?(?:[-. ]{1,2}\d{2,4})?|([^\W\d_]{3,9})[-. ]\d{2}")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?e[+-]?\d+", re.IGNORECASE)
 SEVERAL_IDS = re.compile(r"[;,|&]|\s(and|und|et|or|oder|ou)\s", re.IGNORECASE)
 NOTHING = re.compile(r"[\s\-–—−_.,;:/\\'\"()\[\]]*")
@@ -181,13 +182,13 @@ def patient_id(text: str) -> tuple[str, bool]:
     ):
         return plain, False
     rounded = NUMBER.fullmatch(plain)
-    return plain, not (rounded and re.search(r"[.,+-]", plain)) and not _is_day(plain)
+    return plain, not (rounded and re.search(r"[.,+-]", plain)) and not is_day(plain)
 
 
-def _is_day(text: str) -> bool:
+def is_day(text: str) -> bool:
     """Tell whether a spreadsheet may have made a date or a time of an id, as it does of 1-2 or MAR-1."""
-    if re.fullmatch(r"([A-Za-z]{3})[-. ]\d{2}|\d{1,2}[-. ]([A-Za-z]{3})", text):
-        return any(key(part) in MONTHS for part in re.split(r"[-. ]", text))
+    if named := NAMED_DAY.fullmatch(text):
+        return key(named[1] or named[2]) in MONTHS
     return bool(
         re.fullmatch(
             r"\d{4}[-/]\d{1,2}[-/]\d{1,2}( .*)?|\d{1,2}[./]\d{1,2}[./]\d{4}( .*)?|\d{1,2}:\d\d(:\d\d)?", text

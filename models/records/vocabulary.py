@@ -11,6 +11,15 @@ from functools import lru_cache
 INVISIBLE = "\u034f\u115f\u1160\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
 
 
+# Letters of Cyrillic and Greek that look like these of Latin
+LOOKALIKES = str.maketrans("АВЕКМНОРСТХІЈЅаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEKMHOPCTXIJSaeopcyxijsABEZHIKMNOPTYXo")
+
+
+def lookalike(text: str) -> str:
+    """Return the text with Latin letters for those that nobody tells from them."""
+    return text if text.isascii() else text.translate(LOOKALIKES)
+
+
 def visible(text: str) -> str:
     """Return the text in one Unicode form, without invisible letters, with single plain blanks."""
     if text.isascii() and text.isprintable():
