@@ -82,6 +82,12 @@ def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def twin_params() -> str:
+    """Return data/phantom/params.yaml with READERS in it."""
+    twins = yaml.safe_load((ROOT / "data/phantom/params.yaml").read_text())
+    return yaml.safe_dump(merged(twins, {"readers": READERS}), sort_keys=False)
+
+
 def make(folder: Path) -> Path:
     """Copy code, stages and twins into a new git repository; the twins are plain files there."""
     folder.mkdir(parents=True)
@@ -93,8 +99,7 @@ def make(folder: Path) -> Path:
         copy(ROOT / name, folder / name)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     (folder / "params.yaml").write_text(yaml.safe_dump(merged(params, SHRUNK), sort_keys=False))
-    twins = yaml.safe_load((ROOT / "data/phantom/params.yaml").read_text())
-    (folder / "data/phantom/params.yaml").write_text(yaml.safe_dump(merged(twins, {"readers": READERS})))
+    (folder / "data/phantom/params.yaml").write_text(twin_params())
     phantom = yaml.safe_load((ROOT / "data/phantom/dvc.yaml").read_text())
     phantom["stages"] = {k: v for k, v in phantom["stages"].items() if not k.startswith("twin_")}
     (folder / "data/phantom/dvc.yaml").write_text(yaml.safe_dump(phantom, sort_keys=False))
