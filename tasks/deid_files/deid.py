@@ -60,6 +60,8 @@ class Deid:
         prior = self._prior(job, hashlib.sha256(data).hexdigest())
         if prior and os.path.lexists(job.out):
             _refuse_changed(read_regular(job.out, MAX_BYTES, "the picture"), prior[0])
+            if self.network.knows_all_it_takes:  # an earlier run may have been a rehearsal
+                self.network.refuse_unknown(decode_photo(data, self.settings.limits)[0])
             account.done_before = True
             return None
         rgb, _ = decode_photo(data, self.settings.limits)

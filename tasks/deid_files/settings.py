@@ -94,9 +94,14 @@ class Network:
 
         return read_known(self.folder)
 
+    @property
+    def knows_all_it_takes(self) -> bool:
+        """Say whether it is a model of drawn faces at work, which takes the pictures of its own data set alone."""
+        return self.card["domain"] != "photograph" and not self.rehearsing
+
     def refuse_unknown(self, rgb: np.ndarray) -> None:
         """Raise Rejection where a model of drawn faces meets anything but the very pictures of its own data set."""
-        if self.card["domain"] == "photograph" or self.rehearsing:
+        if not self.knows_all_it_takes:
             return
         if schemas.image_id(np.ascontiguousarray(rgb)) not in self._known:
             raise Rejection(

@@ -44,6 +44,8 @@ def test_exact_wants_its_own_picture_and_logs_what_was_sealed(done):
     stranger = done.out / "b.JPG.png"
     own.rename(done.out / "kept")
     own.write_bytes(stranger.read_bytes())
+    result = mema("restore", own, "x.png", "--key-file", done.key, "--exact", "--allow-changed")
+    assert (result.exit_code, Path("x.png").exists()) == (1, False)
     result = mema("restore", own, "x.png", "--key-file", done.key, "--exact")
     assert result.exit_code == 1
     assert "picture_changed" in result.output
