@@ -104,7 +104,7 @@ class Resolver:
 def _forms(named: str) -> list[str]:
     """Return a path as it stands, without quotes and `file://`, and with its percent signs decoded once, twice."""
     plain = re.sub(r"^file://(localhost)?", "", named.strip().strip("\"'").strip())
-    return list(dict.fromkeys([plain, unquote(plain), unquote(unquote(plain))]))
+    return list(dict.fromkeys([named.strip(), plain, unquote(plain), unquote(unquote(plain))]))
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from models.records.refusals import OF_CONSENT, OF_WITHDRAWAL
-from models.records.vocabulary import HEADINGS, YEARS, key, visible, words
+from models.records.vocabulary import HEADINGS, OF_DIAGNOSIS, YEARS, key, visible, words
 
 NAMES = tuple(dict.fromkeys(HEADINGS.values()))
 REQUIRED = ("patient_id", "file", "consent")
@@ -18,7 +18,7 @@ MAX_SHOWN = 40
 class Column:
     """A heading: `name` is ours or "", an age has a `unit` (how many make a year), `codes` are told by it.
 
-    One of no name may still be `about` consent or withdrawal: what refuses there is heard.
+    One of no name may still be `about` consent, withdrawal or diagnosis: what speaks against a row there is heard.
     """
 
     index: int
@@ -51,7 +51,9 @@ def _about(heading: str) -> str:
     said = words(heading)
     if OF_WITHDRAWAL.search(said):
         return "withdrawal"
-    return "consent" if OF_CONSENT.search(said) else ""
+    if OF_CONSENT.search(said):
+        return "consent"
+    return "diagnosis" if OF_DIAGNOSIS.search(said) else ""
 
 
 def _codes(bracket: str) -> dict[str, str]:

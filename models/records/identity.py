@@ -9,9 +9,9 @@ from datetime import date
 from functools import lru_cache
 
 from models.records.cells import NUMBERED
-from models.records.likely import likely
+from models.records.likely import Likely
 from models.records.record import Record
-from models.records.vocabulary import lookalike
+from models.records.vocabulary import DITTO, key, lookalike
 
 YEAR_DAYS = 365.2425
 AGE_SLACK_YEARS = 1.0  # ages are rounded, and told of the day before or after
@@ -106,13 +106,17 @@ def _refusals(records: list[Record], by_key: Mapping[str, set[str]]) -> dict[str
     """
     refused: dict[str, int] = {}
     seen = Counter(record.person for record in records)
+    above, likely = "", Likely(by_key)
     for record in records:
+        above = record.person or above
         if not record.refuses:
             continue
+        if key(record.patient_id) in ("", *DITTO) and above:  # a cell merged with the one above
+            refused.setdefault(above, record.line)
         if record.person:
             refused.setdefault(record.person, record.line)
         if seen[record.person] == 1 or not record.person:
-            for one in likely(record.patient_id, by_key):
+            for one in likely(record.patient_id):
                 refused.setdefault(one, record.line)
         texts = record.texts or (record.patient_id,)
         split = JOINED if record.person else ANY_SEPARATOR
@@ -177,7 +181,8 @@ class Target:
 def judge_files(records: list[Record], resolve: Callable[[str, bool], Target]) -> dict[str, list[Record]]:
     """Resolve every row's photo, judge all rows of a photo together, and return photo -> the rows that name it.
 
-    A refusal reaches every photo that its row may mean, or mentions (`resolve`'s second argument). Rows that agree are one; of others none counts.
+    A refusal reaches every photo that its row may mean or mentions (`resolve`'s second argument). Rows that agree
+    are one; of others none counts.
     """
     naming: dict[str, list[Record]] = defaultdict(list)
     for record in records:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.conditions import DISEASES
 from models.records import cells
-from models.records.diagnoses import CONFLICT, DOUBTFUL, SEVERAL, UNKNOWN, disease_of
+from models.records.diagnoses import CODE, CONFLICT, DOUBTFUL, SEVERAL, UNKNOWN, disease_of
 from models.records.headings import NAMES, Column
 from models.records.reading import PICTURE_NAME, Row, Table, read_table
 from models.records.vocabulary import visible
@@ -143,6 +143,9 @@ class _Reader:
             self.reject(record, row, "no_file_named", "file")
         if record.disease in TROUBLED:
             self.reject(record, row, TROUBLED[record.disease], "diagnosis", "diagnosis_code", "certainty")
+        elif not record.reason and (column := self.further_diagnosis(row, record.disease)):
+            found = f'column "{column.heading}": found "{row.cells[column.index]}"'
+            record.reject("several_diagnoses", f"{found}; expected {EXPECTED['several_diagnoses']}")
         record.age, is_age = cells.age(text["age"], self.age_unit)
         record.gender, is_gender = cells.gender(text["gender"])
         record.eye, is_eye = cells.eye(text["eye"])
@@ -160,6 +163,19 @@ class _Reader:
             is_against = column.about == "withdrawal" and cells.is_withdrawn(text)
             is_against |= column.about == "consent" and cells.consent(text) == "no"
             if is_against or cells.ends_consent(text):
+                return column
+        return None
+
+    def further_diagnosis(self, row: Row, disease: str) -> Column | None:
+        """Return a column of a further diagnosis that names another class."""
+        for column in self.others:
+            text = (
+                row.cells[column.index]
+                if column.about == "diagnosis" and column.index < len(row.cells)
+                else ""
+            )
+            other = disease_of("", text) if CODE.search(visible(text).upper()) else disease_of(text, "")
+            if other == SEVERAL or (other in DISEASES and other != disease):
                 return column
         return None
 

@@ -12,7 +12,9 @@ INVISIBLE = "\u034f\u115f\u1160\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE
 
 
 # Letters of Cyrillic and Greek that look like these of Latin
-LOOKALIKES = str.maketrans("АВЕКМНОРСТХІЈЅаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEKMHOPCTXIJSaeopcyxijsABEZHIKMNOPTYXo")
+LOOKALIKES = str.maketrans(
+    "АВЕКМНОРСТХІЈЅаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEKMHOPCTXIJSaeopcyxijsABEZHIKMNOPTYXo"
+)
 
 
 def lookalike(text: str) -> str:
@@ -95,6 +97,16 @@ HEADINGS = index({
     " 记录编号, 记录号, 序号",
 })  # fmt: skip
 
+# What a line that sums up or ends a list begins with
+SUMS = frozenset(words(
+    "total totals sum subtotal count end page summe gesamt anzahl zwischensumme ende seite somme nombre fin 合计 总计"
+).split())  # fmt: skip
+
+# Headings of further diagnoses, in `words`
+OF_DIAGNOSIS = re.compile(
+    r"diagnos|\bdx ?\d*\b|\bicd|\bcim|disease|erkrank|krankheit|maladie|patholog|comorbid|komorbid|诊断|疾病"
+)
+
 GENDERS = index({
     "male": "m, male, man, boy, männlich, maennlich, mann, herr, junge, homme, masculin, h, garçon, 男, 男性, 1",
     "female": "f, female, woman, girl, w, weiblich, frau, mädchen, maedchen, femme, féminin, fille, 女, 女性, 2",
@@ -124,13 +136,20 @@ PLACEHOLDERS = frozenset(map(key, (
     "non renseigné", "nr", "nsp", "sans", "aucun", "aucune", "manquant", "indisponible", "未知", "不详", "不明",
     "无", "没有", "缺失", "空", "待补", "未填",
 )))  # fmt: skip
+# What stands for the cell above
+DITTO = tuple(
+    map(
+        key,
+        ("same", "idem", "dito", "ditto", "see above", "as above", "siehe oben", "s.o.", "wie oben", "同上"),
+    )
+)
 # And what nobody's identity is
 NOBODY = PLACEHOLDERS | frozenset(map(key, (
     "test", "testpatient", "test patient", "tester", "testing", "patient", "patients", "demo", "dummy", "example",
     "sample", "beispiel", "muster", "exemple", "anonymous", "anonym", "anonyme", "anonymized", "anonymised",
     "anonymisiert", "anonymisé", "deidentified", "pseudonym", "various", "multiple", "diverse", "divers", "other",
-    "new", "neu", "nouveau", "same", "idem", "dito", "ditto", "see above", "siehe oben", "yes", "no", "true", "false",
-    "ja", "nein", "oui", "non", "匿名", "测试", "患者", "病人", "同上",
+    "new", "neu", "nouveau", *DITTO, "yes", "no", "true", "false",
+    "ja", "nein", "oui", "non", "匿名", "测试", "患者", "病人",
 )))  # fmt: skip
 
 MONTHS = {

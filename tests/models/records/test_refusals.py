@@ -65,3 +65,34 @@ def test_a_photos_row_that_lost_its_consent_may_have_refused(tmp_path):
 def test_only_what_states_nothing_is_empty():
     assert not any(map(cells.is_empty, ["✓", "☒", "+", "*", "!", "?", "X"]))
     assert all(map(cells.is_empty, ["", " - ", "...", "/", "—", "N/A"]))
+
+
+@pytest.mark.parametrize(("own", "written"), [
+    ("123", "MRN 123"), ("123", "123 (neu)"), ("123", "123a"), ("P123", "123"), ("123", "1.23E+02"), ("P1", "Р1"),
+    ("2-1", "02.Jan"), ("MAR1", "1. Mrz"), ("123", "123 od. 124"), ("P1", ""), ("P1", "dito"),
+])  # fmt: skip
+def test_a_refusal_reaches_whoever_its_id_may_mean(tmp_path, own, written):
+    lines = [HEADING, "P2,b.jpg,yes,BCC", f"{own},a.jpg,yes,BCC", f"{written},c.jpg,no,BCC"]
+    assert kept(tmp_path, lines) == {"P2"}
+
+
+def test_an_id_that_others_have_too_is_nobody_elses(tmp_path):
+    lines = [HEADING, "12-3,a.jpg,no,BCC", "12,b.jpg,yes,BCC", "Q12,c.jpg,yes,BCC"]
+    assert kept(tmp_path, lines) == {"12", "Q12"}
+
+
+@pytest.mark.parametrize(("heading", "cell", "left"), [
+    ("Nebendiagnose", "Uveitis", {"P2"}), ("ICD-10 2", "H20.0", {"P2"}), ("诊断2", "葡萄膜炎", {"P2"}),
+    ("diagnosis 2", "BCC", {"P1", "P2"}), ("diagnosis date", "3.5.2020", {"P1", "P2"}),
+])  # fmt: skip
+def test_a_further_diagnosis_of_another_class_costs_the_photo(tmp_path, heading, cell, left):
+    assert kept(tmp_path, [f"{HEADING},{heading}", f"{YES[0]},{cell}", YES[1] + ","]) == left
+
+
+@pytest.mark.parametrize("lines", [
+    ["P1,a.jpg,no,BCC", HEADING, *YES],
+    [HEADING + ",note", *(line + "," for line in YES), 'P3,c,yes,BCC,"x', 'P1,y,no"'],
+])  # fmt: skip
+def test_a_record_outside_the_table_is_no_title_and_no_remark(tmp_path, lines):
+    with pytest.raises(ValueError, match=r"looks like (a record|further records)"):
+        kept(tmp_path, lines)
