@@ -8,12 +8,11 @@ from jaxtyping import UInt8
 
 from models.photos.detectors import Cnn, Detector, load_detectors
 from models.photos.geometry import EYE_GAP, Geometry, find_geometry, turned_crop
-from models.photos.regions import Region, grouped, middle
+from models.photos.regions import CORE, Region, grouped, middle
 from models.photos.search import Pass, passes, search, smallest_face_px
 
 CONFIRM_PX, CONFIRM_FACE_PX = 180, 100
 TURNED_DEGREES = 45
-EYES_WITHIN = 0.75  # of the side: the disc in which a square has its face's eyes, also of a tilted head
 FRAMED = "aligned"  # instead of a detector: the picture is said to be a face in the common frame
 
 
@@ -34,7 +33,7 @@ class Face:
         if self.geometry is None:
             return False
         gap = float(np.linalg.norm(self.geometry.eyes[1] - self.geometry.eyes[0]))
-        return EYE_GAP[0] <= gap / region.side <= EYE_GAP[1] and region.holds(self.geometry.eyes, EYES_WITHIN)
+        return EYE_GAP[0] <= gap / region.side <= EYE_GAP[1] and region.holds(self.geometry.eyes, CORE)
 
     @property
     def side_px(self) -> float:

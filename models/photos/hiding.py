@@ -15,7 +15,6 @@ MIN_REPLACED = (
 )
 MIN_FADED = 0.1  # the same, where the eyes are known to lie further in: the band about mouth and cheeks
 MIN_COVERED = 0.98  # of the disc that holds a face's eyes
-MIN_OWN, MIN_OWN_FADED = 0.85, 0.95  # where these very eyes are known, replaced and with the fading band
 MARGIN = 1.35  # of a square without forehead: hairline and chin
 GREY = 128
 Box = tuple[float, float, float, float]
@@ -57,7 +56,7 @@ def plan_faces(
             region
             for region in face.regions
             if not _covered([region], replaced)
-            and not (mine is not None and face.holds_eyes(region) and _own(region, replaced, mine))
+            and not (mine is not None and face.holds_eyes(region) and _covered([region], mine))
         ]
         if bare:
             doubtful.append(face)
@@ -93,7 +92,3 @@ def _cover(
 
 def _covered(regions: Sequence[Region], replaced: Bool[np.ndarray, "h w"]) -> bool:
     return all(changed_share(region, replaced) >= MIN_COVERED for region in regions)
-
-
-def _own(region: Region, replaced: Bool[np.ndarray, "h w"], with_band: Bool[np.ndarray, "h w"]) -> bool:
-    return changed_share(region, replaced) >= MIN_OWN and changed_share(region, with_band) >= MIN_OWN_FADED
