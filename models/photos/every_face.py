@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from models.photos.detectors import Cnn, Detector, load_detectors
-from models.photos.geometry import EYE_GAP, Geometry, find_geometry, turned_crop
-from models.photos.regions import CORE, Region, grouped, middle
+from models.photos.geometry import Geometry, find_geometry, turned_crop
+from models.photos.regions import Region, grouped, middle
 from models.photos.search import Pass, passes, search, smallest_face_px
 
 CONFIRM_PX, CONFIRM_FACE_PX = 180, 100
@@ -27,13 +27,6 @@ class Face:
     def detectors(self) -> list[str]:
         """Return who saw it."""
         return sorted({region.detector for region in self.regions})
-
-    def holds_eyes(self, region: Region) -> bool:
-        """Say whether the eyes are known, and lie in the region as those of a face of its size do."""
-        if self.geometry is None:
-            return False
-        gap = float(np.linalg.norm(self.geometry.eyes[1] - self.geometry.eyes[0]))
-        return EYE_GAP[0] <= gap / region.side <= EYE_GAP[1] and region.holds(self.geometry.eyes, CORE)
 
     @property
     def side_px(self) -> float:

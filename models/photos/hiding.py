@@ -10,10 +10,7 @@ from models.photos.every_face import Face
 from models.photos.regions import Region, changed_share, window
 from models.photos.reinsertion import Placement, coverage, place_by_eyes
 
-MIN_REPLACED = (
-    0.5  # share of the new face in a pixel that counts as changed, where another face's eyes may lie
-)
-MIN_FADED = 0.1  # the same, where the eyes are known to lie further in: the band about mouth and cheeks
+MIN_REPLACED = 0.5  # share of the new face in a pixel that counts as changed
 MIN_COVERED = 0.98  # of the disc that holds a face's eyes
 MARGIN = 1.35  # of a square without forehead: hairline and chin
 GREY = 128
@@ -34,30 +31,20 @@ def plan_faces(
 ) -> Plan:
     """Return a plan in which no region of any detector keeps its eyes.
 
-    Faces whose eyes are known are replaced. A region that neither these nor `first` cover is hidden whole; in the
-    new face's fading band is covered enough where the region holds that very face's eyes.
+    Faces whose eyes are known are replaced. A region that neither these nor `first` cover is hidden whole.
     """
     places = [*first]
     replaced = np.zeros(shape[:2], bool)
-    own: dict[int, Bool[np.ndarray, "h w"]] = {}
     for place in places:
         _cover(replaced, place, shape)
-    for number, face in enumerate(faces):
+    for face in faces:
         if face.geometry is not None and not (first and _covered(face.regions, replaced)):
             places.append(place_by_eyes(face.geometry.eyes, crop_px))
             _cover(replaced, places[-1], shape)
-            own[number] = np.zeros(shape[:2], bool)
-            _cover(own[number], places[-1], shape, MIN_FADED)
     hidden: list[Box] = []
     doubtful: list[Face] = []
-    for number, face in enumerate(faces):
-        mine = own.get(number)
-        bare = [
-            region
-            for region in face.regions
-            if not _covered([region], replaced)
-            and not (mine is not None and face.holds_eyes(region) and _covered([region], mine))
-        ]
+    for face in faces:
+        bare = [region for region in face.regions if not _covered([region], replaced)]
         if bare:
             doubtful.append(face)
             hidden += [region.box(MARGIN) for region in bare]
@@ -80,14 +67,9 @@ def hidden_mask(boxes: Sequence[Box], shape: tuple[int, ...]) -> Bool[np.ndarray
     return mask
 
 
-def _cover(
-    replaced: Bool[np.ndarray, "h w"],
-    place: Placement,
-    shape: tuple[int, ...],
-    at_least: float = MIN_REPLACED,
-) -> None:
+def _cover(replaced: Bool[np.ndarray, "h w"], place: Placement, shape: tuple[int, ...]) -> None:
     where, share = coverage(place, shape)
-    replaced[where] |= share >= at_least
+    replaced[where] |= share >= MIN_REPLACED
 
 
 def _covered(regions: Sequence[Region], replaced: Bool[np.ndarray, "h w"]) -> bool:

@@ -49,23 +49,3 @@ def test_hiding_leaves_nothing_of_the_pixels_and_touches_no_others():
     assert (out[mask] == GREY).all()
     np.testing.assert_array_equal(out[~mask], photo[~mask])
     assert mask.sum() == 41 * 61 + 10 * 10
-
-
-def dlib_face(gap: float, below: float) -> Face:
-    """Return a square of 100 px whose eyes are `gap` apart, its middle `below` them, as HOG draws it."""
-    eyes = np.array([[300 - gap / 2, 200 - below], [300 + gap / 2, 200 - below]])
-    region = Region(300, 200, 100, 0.0, "hog", 1.0)
-    return Face((region,), Geometry(eyes, 0.0, 1.0))
-
-
-def test_a_replaced_face_is_not_painted_grey_for_the_sake_of_its_chin():
-    for gap in (36, 40, 44):
-        assert plan_faces([dlib_face(gap, 17)], SHAPE, 96).hidden == []
-
-
-def test_a_square_whose_eyes_are_elsewhere_gains_nothing_by_the_band():
-    """The new face's band lies over it, and so would half of the old eyes stay."""
-    other = face(300, 200, 100)
-    for shift in (45, 60, 80):
-        wrong = Face((Region(300 + shift, 200, 100, 0.0, "hog", 1.0),), other.geometry)
-        assert plan_faces([wrong], SHAPE, 96).doubtful == [wrong]
