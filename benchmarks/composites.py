@@ -1,20 +1,27 @@
-"""Pictures with known true eyes: photographs of one face each, turned, scaled and laid over one another."""
+"""Pictures with known true eyes: photographs of one face each, turned, scaled, laid over one another, half covered."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from models.photos.detectors import Hog
-from models.photos.every_face import Seeker
-from models.photos.geometry import Geometry
+from models.photos.alignment import packaged_predictor
+from models.photos.detectors import Cnn, Detector, Hog
+from models.photos.regions import Region
+from models.photos.search import Pass, search
 
 EYE_RADIUS = 0.22  # of the gap between the eyes: lids and corners
 SURROUNDINGS = 0.95  # of the square's side, to each side of its middle
 FACE_PX, MEGAPIXELS = (40.0, 2000.0), (0.3, 24.0)
+SOURCE_PX = 512
+MAX_COVERED = 0.25  # of an eye's disc: it still shows
+ONE_EYED = 0.1  # share of faces of which half is covered
+AGREE = 0.15  # of the eyes' gap, between two predictors
 
 
 @dataclass(frozen=True)
@@ -28,57 +35,95 @@ class Source:
 
 @dataclass(frozen=True)
 class TrueFace:
-    """A face of a composite: its eyes, the side of its square, how far it is turned, and how it was placed."""
+    """A face of a composite: its eyes, which of them show, its square's side, how it is turned, how it was placed."""
 
     eyes: Float[np.ndarray, "2 2"]
+    showing: tuple[bool, bool]
     side_px: float
     turned: float
     placed: str
 
+    @property
+    def kind(self) -> str:
+        """Return how it was placed, or that it shows one eye."""
+        return self.placed if all(self.showing) else "one eye"
+
 
 @dataclass(frozen=True)
 class Composite:
-    """A picture and the faces in it of which both eyes show."""
+    """A picture and the faces in it of which an eye shows."""
 
     rgb: UInt8[np.ndarray, "h w 3"]
     faces: list[TrueFace]
 
 
-def load_sources(folders: Sequence[Path], at_most: int, seed: int) -> list[Source]:
-    """Return photographs, drawn at random, in which one face with certain eyes is found and no other."""
+def load_sources(
+    folders: Sequence[Path], predictor: Path, network: Detector, at_most: int, seed: int
+) -> list[Source]:
+    """Return photographs, drawn at random, with a face on whose eyes two predictors agree, whichever detector saw it.
+
+    `network` looks first, then HOG, then the CNN. `predictor` is one of dlib's with 5 points; the other is packaged.
+    """
+    dlib: Any = importlib.import_module("dlib")
+    five, many = (dlib.shape_predictor(str(path)) for path in (predictor, packaged_predictor()))
+    found = []
     files = sorted(file for folder in folders for file in folder.rglob("*.jpg"))
-    np.random.default_rng(seed).shuffle(files)
-    seeker, found = Seeker((Hog(-0.3),), 60), []
-    for file in files:
-        rgb = np.ascontiguousarray(cv2.imread(str(file))[..., ::-1])
-        faces = seeker.faces(rgb)
-        if len(faces) == 1 and isinstance(faces[0].geometry, Geometry) and not faces[0].turned:
-            region = faces[0].regions[0]
-            found.append(Source(rgb, (region.x, region.y, region.side), faces[0].geometry.eyes))
+    for file in (files[at] for at in np.random.default_rng(seed).permutation(len(files))):
         if len(found) == at_most:
             break
+        rgb = np.ascontiguousarray(cv2.imread(str(file))[..., ::-1])
+        shrink = min(1.0, SOURCE_PX / max(rgb.shape[:2]))
+        rgb = cv2.resize(rgb, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        for detector in (network, Hog(-0.3), Cnn()):
+            scale = detector.window_px / 60 if detector.tile else 1.0
+            regions = search(
+                rgb, [Pass(detector, scale / 2**halved, (0,)) for halved in range(2 if detector.tile else 1)]
+            )
+            eyes = agreed_eyes(rgb, max(regions, key=lambda r: r.side), five, many, dlib) if regions else None
+            if eyes is not None:
+                region = max(regions, key=lambda r: r.side)
+                found.append(Source(rgb, (region.x, region.y, region.side), eyes))
+                break
     return found
 
 
-def composites(sources: Sequence[Source], num: int, seed: int) -> Iterator[Composite]:
-    """Yield pictures of 1 to 6 faces; each is a function of the seed and its number alone."""
-    for number in range(num):
-        draw = np.random.default_rng((seed, number))
-        area = 1e6 * np.exp(draw.uniform(*np.log(MEGAPIXELS)))
-        aspect = draw.uniform(0.66, 1.5)
-        width, height = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
-        picture = _background(draw, height, width)
-        faces: list[TrueFace] = []
-        for _ in range(int(draw.integers(1, 7))):
-            faces = _paste(picture, faces, sources[int(draw.integers(len(sources)))], draw)
-        yield Composite(picture, faces)
+def agreed_eyes(
+    rgb: np.ndarray, region: Region, five: Any, many: Any, dlib: Any
+) -> Float[np.ndarray, "2 2"] | None:
+    """Return the eyes that both predictors give in an upright square, None where they differ."""
+    box = dlib.rectangle(*(round(at) for at in region.box()))
+    points = [np.array([(p.x, p.y) for p in of(rgb, box).parts()], float) for of in (five, many)]
+    few = np.array([points[0][2:4].mean(axis=0), points[0][0:2].mean(axis=0)])
+    eyes = np.array([points[1][36:42].mean(axis=0), points[1][42:48].mean(axis=0)])
+    gap = np.linalg.norm(eyes[1] - eyes[0])
+    agree = np.linalg.norm(few - eyes, axis=1).max() <= AGREE * gap
+    return eyes if agree and 0.25 < gap / region.side < 0.65 else None
 
 
-def eye_mask(face: TrueFace, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the discs about both eyes."""
+def megapixels(draw: np.random.Generator) -> float:
+    """Return the area of the picture whose generator this is; what is drawn first."""
+    return float(np.exp(draw.uniform(*np.log(MEGAPIXELS))))
+
+
+def composite(sources: Sequence[Source], draw: np.random.Generator) -> Composite:
+    """Return one picture of 1 to 6 faces."""
+    area = 1e6 * megapixels(draw)
+    aspect = draw.uniform(0.66, 1.5)
+    width, height = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+    picture = _background(draw, height, width)
+    faces: list[TrueFace] = []
+    for _ in range(int(draw.integers(1, 7))):
+        faces = _paste(picture, faces, sources[int(draw.integers(len(sources)))], draw)
+        if draw.random() < ONE_EYED:
+            faces = _half_covered(picture, faces, draw)
+    return Composite(picture, faces)
+
+
+def eye_mask(face: TrueFace, shape: tuple[int, ...], eyes: Sequence[int] = (0, 1)) -> np.ndarray:
+    """Return the discs about those of these eyes that show."""
     gap = np.linalg.norm(face.eyes[1] - face.eyes[0])
     mask = np.zeros(shape[:2], np.uint8)
-    for x, y in face.eyes:
+    for x, y in (face.eyes[eye] for eye in eyes if face.showing[eye]):
         cv2.circle(mask, (round(x), round(y)), max(2, round(EYE_RADIUS * gap)), 1, -1)
     return mask > 0
 
@@ -100,24 +145,30 @@ def _background(draw: np.random.Generator, height: int, width: int) -> np.ndarra
     return np.clip(picture.astype(np.int16) + tiles, 0, 255).astype(np.uint8)
 
 
+def _place(
+    size: tuple[int, int], faces: list[TrueFace], draw: np.random.Generator
+) -> tuple[str, float, np.ndarray]:
+    """Return how a face is placed in a picture of (width, height), its side and its middle."""
+    largest = min(FACE_PX[1], 0.6 * min(size))
+    side = float(np.exp(draw.uniform(*np.log((FACE_PX[0], largest)))))
+    middle = draw.uniform(0.1, 0.9, 2) * size
+    if not faces or draw.random() >= 0.4:
+        return "alone", side, middle
+    other = faces[int(draw.integers(len(faces)))]
+    centre = other.eyes.mean(axis=0)
+    if draw.random() < 0.5:
+        inner = max(FACE_PX[0], other.side_px * draw.uniform(0.15, 0.4))
+        return "nested", inner, centre + draw.uniform(-0.5, 0.5, 2) * other.side_px
+    aside = draw.choice([-1, 1], 2) * draw.uniform(0.5, 0.9, 2) * other.side_px
+    return "overlapping", max(FACE_PX[0], other.side_px * draw.uniform(0.7, 1.3)), centre + aside
+
+
 def _paste(
     picture: np.ndarray, faces: list[TrueFace], source: Source, draw: np.random.Generator
 ) -> list[TrueFace]:
-    """Lay a face over the picture; return the faces whose eyes still show, with the new one."""
+    """Lay a face over the picture; return the faces of which an eye still shows, with the new one."""
     height, width = picture.shape[:2]
-    largest = min(FACE_PX[1], 0.6 * min(height, width))
-    side = float(np.exp(draw.uniform(*np.log((FACE_PX[0], largest)))))
-    middle = draw.uniform(0.1, 0.9, 2) * (width, height)
-    placed = "alone"
-    if faces and draw.random() < 0.4:
-        other = faces[int(draw.integers(len(faces)))]
-        centre = other.eyes.mean(axis=0)
-        if draw.random() < 0.5:
-            placed, side = "nested", max(FACE_PX[0], other.side_px * draw.uniform(0.15, 0.4))
-            middle = centre + draw.uniform(-0.5, 0.5, 2) * other.side_px
-        else:
-            placed, side = "overlapping", other.side_px * draw.uniform(0.7, 1.3)
-            middle = centre + draw.choice([-1, 1], 2) * draw.uniform(0.5, 0.9, 2) * other.side_px
+    placed, side, middle = _place((width, height), faces, draw)
     angle = float(draw.uniform(0, 360))
     x, y, old = source.square
     half = min(SURROUNDINGS * side, 0.45 * min(height, width))
@@ -141,6 +192,33 @@ def _paste(
     laid = np.zeros((height, width), bool)
     laid[top : top + size, left : left + size] = share[..., 0] > 0.3
     window[...] = np.rint(window + share * (warped.astype(np.float32) - window))
-    showing = [face for face in faces if laid[eye_mask(face, picture.shape)].mean() < 0.25]
     eyes = (source.eyes * inner) @ matrix[:, :2].T + matrix[:, 2] + (left, top)
-    return [*showing, TrueFace(eyes, side, angle, placed)]
+    return [*_showing(faces, laid), TrueFace(eyes, (True, True), side, angle, placed)]
+
+
+def _half_covered(picture: np.ndarray, faces: list[TrueFace], draw: np.random.Generator) -> list[TrueFace]:
+    """Cover the half of the last face that lies beyond its nose, as a hand or a door frame does."""
+    face = faces[-1]
+    across = face.eyes[1] - face.eyes[0]
+    along = np.array([-across[1], across[0]])
+    middle, ahead = face.eyes.mean(axis=0), across if draw.random() < 0.5 else -across
+    corners = [middle + s * ahead * 0.05 + t * 2 * along + u * 1.8 * ahead
+               for s, t, u in ((1, -1, 0), (1, 1, 0), (1, 1, 1), (1, -1, 1))]  # fmt: skip
+    laid = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillConvexPoly(laid, np.rint(corners).astype(np.int32), 1)
+    shade = draw.uniform(40, 210, 3) + draw.normal(0, 8, (*picture.shape[:2], 1)).astype(np.float32)
+    picture[laid > 0] = np.clip(shade[laid > 0], 0, 255).astype(np.uint8)
+    return _showing(faces, laid > 0)
+
+
+def _showing(faces: list[TrueFace], laid: np.ndarray) -> list[TrueFace]:
+    """Return the faces of which an eye shows beside what was laid over them."""
+    kept = []
+    for face in faces:
+        bare = []
+        for eye in (0, 1):
+            disc = eye_mask(face, laid.shape, (eye,))
+            bare.append(bool(disc.any()) and laid[disc].mean() < MAX_COVERED)
+        if any(bare):
+            kept.append(replace(face, showing=(bare[0], bare[1])))
+    return kept

@@ -3,17 +3,20 @@
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 import numpy as np
 
 from models.photos.duplicates import THUMBNAIL_PX, same_pictures
-from models.photos.listing import Listing
+from models.photos.listing import Listing, fold
 from models.records.identity import Target
+from models.records.reading import PICTURE_NAME
 from models.records.record import Record
+from models.records.vocabulary import lookalike
 
+MAX_WORDS = 24  # of a text that may mention photos
 SEVERAL_PATHS = re.compile(r"[;|,\n]+")
 
 
@@ -25,8 +28,11 @@ class Resolver:
         self.listing, self.source, self.prefix = listing, source, "/".join(fixed)
         self.root = source.resolve().as_posix() + "/"
 
-    def __call__(self, named: str) -> Target:
-        """Return the one photo of that path, whatever its spelling, or why there is none and which it may mean."""
+    def __call__(self, named: str, is_wide: bool = False) -> Target:
+        """Return the one photo of that path, whatever its spelling, or why there is none and which it may mean.
+
+        A wide one claims photos whose names merely stand in the text, and all of a folder.
+        """
         paths = [path for path in (self._below(form) for form in _forms(named)) if path is not None]
         bases = ("", f"{self.prefix}/") if self.prefix else ("",)
         found = list(
@@ -39,24 +45,34 @@ class Resolver:
             return Target(
                 "", "ambiguous_file_name", f"it fits {len(found)} files; rename all but one", claims
             )
-        return self._none(named, paths)
+        return self._none(named, paths, is_wide)
 
     def _one(self, name: str) -> Target:
         if name in self.listing.photos:
             return Target(name, claims=frozenset([name]))
         if name in self.listing.refused:
-            return Target(name, *self.listing.refused[name])
+            return Target(name, *self.listing.refused[name], self._behind(name))
         kind = self.listing.others[name]
         reason = "empty_file" if kind == "empty" else "not_an_image"
         return Target(name, reason, f"a file of the kind {kind}; expected a photo")
 
-    def _none(self, named: str, paths: list[str]) -> Target:
+    def _behind(self, link: str) -> frozenset[str]:
+        """Return the listed photo that a link leads to."""
+        behind = (self.source / link).resolve().as_posix().removeprefix(self.root)
+        return frozenset({behind} & self.listing.photos.keys())
+
+    def _none(self, named: str, paths: list[str], is_wide: bool) -> Target:
         texts = {named, *_forms(named), *SEVERAL_PATHS.split(named)}
+        if is_wide:
+            texts |= set(_pieces(lookalike(_forms(named)[-1])))
         claims = {name for text in texts if text for name in self.listing.meant_by(text, self.prefix)}
         if not paths:
             reason, expected = "path_outside", "a path below the source folder"
         elif any(self._is_folder(base + path) for path in paths for base in ("", f"{self.prefix}/")):
             reason, expected = "not_a_file", "a photo, not a folder"
+            if is_wide:
+                inner = tuple(fold(base + path) + "/" for path in paths for base in ("", f"{self.prefix}/"))
+                claims |= {name for name in self.listing.photos if fold(name).startswith(inner)}
         else:
             reason, expected = (
                 "file_missing",
@@ -86,9 +102,23 @@ class Resolver:
 
 
 def _forms(named: str) -> list[str]:
-    """Return a path as it stands, without quotes and `file://`, and with its percent signs decoded."""
+    """Return a path as it stands, without quotes and `file://`, and with its percent signs decoded once, twice."""
     plain = re.sub(r"^file://(localhost)?", "", named.strip().strip("\"'").strip())
-    return list(dict.fromkeys([plain, unquote(plain)]))
+    return list(dict.fromkeys([named.strip(), plain, unquote(plain), unquote(unquote(plain))]))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield what stands between two ends of words and may be a photo's name: a.jpg in "see a.jpg (left)".
+
+    A folder stays with what it holds, and a number with what it counts: front_2 is not front.
+    """
+    text = re.sub(f"({PICTURE_NAME.pattern})/", r"\1 ", text.replace("\\", "/"), flags=re.IGNORECASE)
+    starts = [match.start() for match in re.finditer(r"(?<![^\W_/])(?<!\d[_-])[^\W_]", text)]
+    ends = [match.end() for match in re.finditer(r"[^\W_](?![^\W_/]|[_-]?\d)", text)]
+    for start in starts[:MAX_WORDS]:
+        for end in ends[-MAX_WORDS:]:
+            if start < end and not text[start:end].isdigit():
+                yield text[start:end]
 
 
 def judge_pictures(rows: list[dict], naming: Mapping[str, list[Record]]) -> dict[str, tuple[str, str]]:

@@ -87,8 +87,9 @@ def write_deid_world(root: Path) -> World:
             values = {name: column[:3] for name, column in values.items()} | {"mask": [encode_mask(mask)] * 3}
             write_split(data / "mema_seg" / split, schemas.MEMA_SEG, images[:3], values)
     write_split(data / "public/faces", schemas.PUBLIC_FACE, faces, {})
-    paths = {}
+    paths, folder = {}, root / "recognisers"
+    folder.mkdir()
     for name, cells in (("coarse", 8), ("fine", 16), ("loss", 4)):
-        paths[name] = root / f"{name}.onnx"
+        paths[name] = folder / f"{name}.onnx"
         export_onnx(Mosaic(cells), paths[name], torch.zeros(1, 3, 112, 112), alignment="frame")
     return World(data, {name: str(paths[name]) for name in ("coarse", "fine")}, paths["loss"])

@@ -30,19 +30,6 @@ Aligner = Callable[[np.ndarray], Aligned]
 Detector = Callable[[np.ndarray], list[tuple[float, np.ndarray]]]
 
 
-def load_aligner(detector: str, detector_path: str, size: int) -> Aligner:
-    """Return the function that brings a decoded photo to `size` px; it raises Rejection("no_face")."""
-    if detector == "aligned":
-        return lambda rgb: centre_square(rgb, size)
-    if detector == "dlib":
-        find = load_dlib(detector_path)
-    elif detector == "insightface":
-        find = load_scrfd(detector_path)
-    else:
-        raise ValueError(f"detector: {detector!r} is not one of aligned, dlib, insightface")
-    return lambda rgb: crop_largest(rgb, find, size)
-
-
 def centre_square(rgb: UInt8[np.ndarray, "h w 3"], size: int) -> Aligned:
     """Cut the central square and resize it; for photos that are framed already."""
     side = min(rgb.shape[:2])
@@ -131,25 +118,3 @@ def _dlib_eyes(shape: Any) -> np.ndarray:
     else:
         raise ValueError(f"detector_path: a predictor of {len(points)} points; allowed: 5 or 68")
     return eyes
-
-
-def load_scrfd(path: str) -> Detector:
-    """Return insightface's SCRFD detector from a local ONNX file or the folder that holds det_*.onnx."""
-    files = [Path(path)] if path.endswith(".onnx") else sorted(Path(path).glob("det_*.onnx")) if path else []
-    if not files or not files[0].is_file():
-        raise ValueError(f"detector_path: {path!r} holds no det_*.onnx; name a folder with an SCRFD detector")
-    from insightface.model_zoo import get_model
-
-    model: Any = get_model(str(files[0]), providers=["CPUExecutionProvider"])
-    if model is None or not hasattr(model, "detect"):
-        raise ValueError(f"detector_path: {files[0]} is no detector that insightface knows")
-    model.prepare(ctx_id=-1, input_size=(640, 640))
-
-    def find(rgb: np.ndarray) -> list[tuple[float, np.ndarray]]:
-        boxes, points = model.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-        if points is None:
-            return []
-        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        return [(float(area), five[:2].astype(float)) for area, five in zip(areas, points, strict=True)]
-
-    return find

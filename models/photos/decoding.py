@@ -65,10 +65,12 @@ def _open(data: bytes) -> Image.Image:
         from pillow_heif import register_heif_opener
 
         register_heif_opener(thumbnails=False)
-    elif kind and kind not in READABLE:
+    elif not kind:
+        raise Rejection("not_an_image", f"found no known format; {EXPORT}")
+    elif kind not in READABLE:
         raise Rejection("unsupported_format", f"{kind}: {remedy(kind)}")
     try:
-        return Image.open(io.BytesIO(data), formats=READABLE)
+        return Image.open(io.BytesIO(data), formats=(kind,))
     except Image.DecompressionBombError:
         raise Rejection("too_many_pixels", "more than Pillow opens at all") from None
     except Image.UnidentifiedImageError:

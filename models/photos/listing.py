@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from models.photos.formats import is_picture
+from models.records.vocabulary import visible
 
 # Endings and names of files that lie beside photos; a picture under such a name is a photo all the same.
 COMPANIONS = {
@@ -118,11 +119,13 @@ def name_of(path: str | Path) -> str:
 
 
 def fold(name: str) -> str:
-    """Return what two spellings of one path share: no case, one separator, one Unicode form, no edge blanks."""
+    """Return what two spellings of one path share: no case, one separator, one Unicode form, single blanks between.
+
+    Nor dots at the end of a name, which Windows drops.
+    """
     text = unicodedata.normalize("NFKC", name).replace("\\", "/").casefold()
-    text = "".join(letter for letter in text if unicodedata.category(letter) not in ("Cf", "Cc"))
-    parts = [part.strip() for part in unicodedata.normalize("NFC", text).split("/")]
-    return "/".join(part for part in parts if part not in ("", "."))
+    parts = [visible(part).rstrip(". ") for part in unicodedata.normalize("NFC", text).split("/")]
+    return "/".join(part for part in parts if part)
 
 
 def _stem(folded: str) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from models.identity.recogniser import Recogniser
 from models.photos.alignment import crop_by_eyes
 from models.photos.detectors import Cnn, Hog
-from models.photos.every_face import FRAMED, Face, Seeker, confirmed
+from models.photos.every_face import Face, Seeker, confirmed
 from models.photos.regions import Region, changed_share, differs
 from models.photos.search import Pass, search
 
@@ -28,9 +28,11 @@ class Finding:
 
     left: list[Region] = field(default_factory=list)
     similarities: list[float] = field(default_factory=list)
-    likest: float = (
-        -1.0
-    )  # of the faces that a detector saw; a frame in which none did is no face to a recogniser
+
+    @property
+    def likest(self) -> float:
+        """Return the largest similarity, also where a frame was named and no detector saw a face in it."""
+        return max(self.similarities, default=-1.0)
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,7 @@ def look(
         region for region in (*seen_before, *seen_now) if changed_share(region, changed, kept) < MIN_CHANGED
     ]
     similarities = likeness(before, after, faces, judge.recogniser)
-    judged = [cosine for cosine, face in zip(similarities, faces, strict=True) if face.detectors != [FRAMED]]
-    return Finding(left, similarities, max(judged, default=-1.0))
+    return Finding(left, similarities)
 
 
 def search_again(rgb: UInt8[np.ndarray, "h w 3"], seeker: Seeker) -> list[list[Region]]:

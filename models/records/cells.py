@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 
+from models.records.refusals import CONSENTS, DELETES, OF_CONSENT, REFUSAL, USE_OF_PHOTOS, WITHDRAWS
 from models.records.vocabulary import (
-    CONSENTS,
     EYES,
     GENDERS,
     MARKED,
     MONTHS,
     NOBODY,
     PLACEHOLDERS,
-    REFUSAL,
     YEARS,
     key,
     visible,
@@ -31,14 +30,16 @@ YEAR_FIRST = re.compile(r"(\d{4})\s?[-/.年]\s?(\d{1,2})\s?[-/.月]\s?(\d{1,2})\
 NAMED = (re.compile(r"(?P<day>\d{1,2})(?:st|nd|rd|th|er)? ?(?P<month>[a-z]+) ?(?P<year>\d{4})"),
          re.compile(r"(?P<month>[a-z]+) ?(?P<day>\d{1,2})(?:st|nd|rd|th)? (?P<year>\d{4})"))  # fmt: skip
 SPREADSHEET = re.compile(r'=\s?"([^"]*)"|\'(.+)')  # ="00123" and '00123 keep a spreadsheet from counting
+NAMED_DAY = re.compile(r"\d{1,2}[-. ]{1,2}([^\W\d_]{3,9})\.?(?:[-. ]{1,2}\d{2,4})?|([^\W\d_]{3,9})[-. ]\d{2}")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?e[+-]?\d+", re.IGNORECASE)
 SEVERAL_IDS = re.compile(r"[;,|&]|\s(and|und|et|or|oder|ou)\s", re.IGNORECASE)
+NOTHING = re.compile(r"[\s\-–—−_.,;:/\\'\"()\[\]]*")
 NUMBERED = re.compile(r"(\d+)[.,]0+")  # a whole number that a spreadsheet wrote as a fraction
 
 
 def is_empty(text: str) -> bool:
-    """Tell whether a cell states nothing: blank, punctuation alone, or a word for "not stated"."""
-    return key(text) in PLACEHOLDERS or (not key(text) and "?" not in text)
+    """Tell whether a cell states nothing: blank, dashes and dots, or a word for "not stated"; a tick states."""
+    return key(text) in PLACEHOLDERS or NOTHING.fullmatch(visible(text)) is not None
 
 
 def _in(table: dict[str, str], text: str) -> str | None:
@@ -80,9 +81,29 @@ def consent(text: str) -> str:
 
 
 @lru_cache(1 << 12)
+def may_refuse(text: str) -> bool:
+    """Tell whether a consent cell refuses or, being neither understood nor empty, may."""
+    found = consent(text)
+    return found == "no" or (not found and not is_empty(text))
+
+
+@lru_cache(1 << 16)
+def ends_consent(remark: str) -> bool:
+    """Tell whether a remark in any column says that somebody refuses or withdrew."""
+    said = words(remark)
+    if WITHDRAWS.search(said):
+        return True
+    refuses = REFUSAL.search(said) is not None
+    return (refuses and OF_CONSENT.search(said) is not None) or (
+        (refuses or DELETES.search(said) is not None) and USE_OF_PHOTOS.search(said) is not None
+    )
+
+
+@lru_cache(1 << 12)
 def is_withdrawn(text: str) -> bool:
     """Tell whether a column of withdrawals withdraws: by anything but an empty cell or a plain no."""
-    return not is_empty(text) and _in(CONSENTS, text) != "no"
+    is_no_day = re.fullmatch(r"[0\s./:-]+", text) is not None  # 0000-00-00, as databases write an empty date
+    return not (is_no_day or is_empty(text) or _in(CONSENTS, text) == "no")
 
 
 @lru_cache(1 << 14)
@@ -161,13 +182,13 @@ def patient_id(text: str) -> tuple[str, bool]:
     ):
         return plain, False
     rounded = NUMBER.fullmatch(plain)
-    return plain, not (rounded and re.search(r"[.,+-]", plain)) and not _is_day(plain)
+    return plain, not (rounded and re.search(r"[.,+-]", plain)) and not is_day(plain)
 
 
-def _is_day(text: str) -> bool:
+def is_day(text: str) -> bool:
     """Tell whether a spreadsheet may have made a date or a time of an id, as it does of 1-2 or MAR-1."""
-    if re.fullmatch(r"([A-Za-z]{3})[-. ]\d{2}|\d{1,2}[-. ]([A-Za-z]{3})", text):
-        return any(key(part) in MONTHS for part in re.split(r"[-. ]", text))
+    if named := NAMED_DAY.fullmatch(text):
+        return key(named[1] or named[2]) in MONTHS
     return bool(
         re.fullmatch(
             r"\d{4}[-/]\d{1,2}[-/]\d{1,2}( .*)?|\d{1,2}[./]\d{1,2}[./]\d{4}( .*)?|\d{1,2}:\d\d(:\d\d)?", text

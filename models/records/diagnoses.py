@@ -25,6 +25,7 @@ CODE = re.compile(
     r"(?<![A-Z])([A-Z])\s?(\d\d)(?:\s?[.,]\s?(\d{1,4})|(\d{1,4}))?(?:\.?-)?\s?[*†‡+#!]?"
     r"(?:\s?([GVAZ])?\s?[RLB]?(?![A-Z0-9]))?(?!\.?\d)"
 )
+UNSURE = re.compile(r"[?？¿؟‽~≈≠¬∅]|^\s*[-–—−!<>]")  # a ! behind a code is a mark of its own
 SYSTEM = re.compile(r"\b(ICD|CIM)[\s-]?10([\s-]?(GM|CM|WHO|FR))?\s?:?", re.IGNORECASE)
 # Other findings at the eye and its lids: seen on the photo beside the class
 OF_THE_EYE = re.compile(r"H[0-5]|C44|C69|D04|D22|D23|D31|Q1[0-5]|S05|T15|T26|B30|A71|B00")
@@ -62,6 +63,8 @@ def disease_of(text: str, code: str, certainty: str = "") -> str:
 def _class_of_codes(cell: str) -> tuple[str, int, str]:
     """Return the codes' class ("" for none known), how many there are, and what the cell says besides."""
     upper = SYSTEM.sub(" ", visible(cell)).upper()
+    if UNSURE.search(upper):
+        return DOUBTFUL, len(CODE.findall(upper)), ""
     found = list(CODE.finditer(upper))
     rest = " ".join(part.strip(" .:,;|/+&()[]") for part in CODE.sub("\n", upper).split("\n"))
     compact = {"".join(group or "" for group in match.groups()[:4]) for match in found}

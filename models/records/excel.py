@@ -19,8 +19,8 @@ def is_workbook(data: bytes) -> bool:
     return data.startswith((ZIP, OLD_EXCEL))
 
 
-def read_sheet(data: bytes, file: str) -> tuple[list[list[str]], str]:
-    """Return every row of the first visible sheet, from row 1, and a word on other sheets.
+def read_sheet(data: bytes, file: str) -> tuple[list[list[str]], str, set[int]]:
+    """Return every row of the first visible sheet, from row 1, a word on other sheets, and which rows are hidden.
 
     Formulas give the values that were saved with them. Raises ValueError for anything but xlsx.
     """
@@ -48,13 +48,29 @@ def read_sheet(data: bytes, file: str) -> tuple[list[list[str]], str]:
         if not sheets:
             raise ValueError(f"records: {file} has no visible sheet; show the one with the table")
         rows = list(_rows(sheets[0]))
+        width = max(map(len, rows), default=0)  # a row ends with its last cell that states something
+        rows = [row + [""] * (width - len(row)) for row in rows]
+        hidden = _hidden_rows(data, sheets[0])
     except (zipfile.BadZipFile, KeyError, OSError, SyntaxError) as error:
         raise ValueError(
             f"records: {file} is a damaged Excel file ({type(error).__name__}); save it again"
         ) from None
     left_out = len(book.worksheets) - 1
     note = f"the first visible of {left_out + 1} sheets was read, {left_out} left out" if left_out else ""
-    return rows, note
+    return rows, note, hidden
+
+
+def _hidden_rows(data: bytes, sheet: Any) -> set[int]:
+    """Return the rows, from 0, that a filter or a person hid: nobody who looks at the sheet has seen them."""
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        tags = re.findall(rb"<(?:\w+:)?row\b[^>]*>", packed.read(sheet._worksheet_path.lstrip("/")))
+    found, at = set(), 0
+    for tag in tags:
+        number = re.search(rb'\br="(\d+)"', tag)
+        at = int(number[1]) if number else at + 1
+        if re.search(rb'\b(hidden="(1|true)"|ht="0(\.0*)?")', tag):
+            found.add(at - 1)
+    return found
 
 
 def _rows(sheet: Any) -> Iterator[list[str]]:

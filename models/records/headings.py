@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
-from models.records.vocabulary import HEADINGS, YEARS, key, visible, words
+from models.records.refusals import OF_CONSENT, OF_WITHDRAWAL
+from models.records.vocabulary import HEADINGS, OF_DIAGNOSIS, YEARS, key, visible, words
 
 NAMES = tuple(dict.fromkeys(HEADINGS.values()))
 REQUIRED = ("patient_id", "file", "consent")
@@ -15,13 +16,17 @@ MAX_SHOWN = 40
 
 @dataclass(frozen=True)
 class Column:
-    """A heading: `name` is ours or "", an age has a `unit` (how many make a year), `codes` are told by it."""
+    """A heading: `name` is ours or "", an age has a `unit` (how many make a year), `codes` are told by it.
+
+    One of no name may still be `about` consent, withdrawal or diagnosis: what speaks against a row there is heard.
+    """
 
     index: int
     heading: str
     name: str
     unit: str = "1"
     codes: dict[str, str] = field(default_factory=dict)
+    about: str = ""
 
 
 def column_of(index: int, heading: str) -> Column:
@@ -38,7 +43,17 @@ def column_of(index: int, heading: str) -> Column:
             parts.pop()
         name = "age" if HEADINGS.get("".join(parts)) == "age" else ""
     unit = units[0] if units and name == "age" else "1"
-    return Column(index, text, name, unit, _codes(bracket) if name in CODED else {})
+    about = "" if name else _about(text)
+    return Column(index, text, name, unit, _codes(bracket) if name in CODED else {}, about)
+
+
+def _about(heading: str) -> str:
+    said = words(heading)
+    if OF_WITHDRAWAL.search(said):
+        return "withdrawal"
+    if OF_CONSENT.search(said):
+        return "consent"
+    return "diagnosis" if OF_DIAGNOSIS.search(said) else ""
 
 
 def _codes(bracket: str) -> dict[str, str]:

@@ -2,14 +2,16 @@
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 
 from models.records.cells import NUMBERED
+from models.records.likely import Likely
 from models.records.record import Record
+from models.records.vocabulary import DITTO, key, lookalike
 
 YEAR_DAYS = 365.2425
 AGE_SLACK_YEARS = 1.0  # ages are rounded, and told of the day before or after
@@ -33,7 +35,7 @@ def id_keys(patient_id: str) -> tuple[str, str]:
     P-001-02 is (p1-2, p102): a dash stays where it alone keeps two numbers apart.
     """
     whole = NUMBERED.fullmatch(patient_id)
-    tokens = re.findall(r"\d+|[^\W\d_]+", (whole[1] if whole else patient_id).casefold())
+    tokens = re.findall(r"\d+|[^\W\d_]+", lookalike(whole[1] if whole else patient_id).casefold())
     return _join(tokens, "-"), _join(re.findall(r"\d+|\D+", "".join(tokens)), "-")
 
 
@@ -98,13 +100,24 @@ def judge_persons(records: list[Record]) -> None:
 
 
 def _refusals(records: list[Record], by_key: Mapping[str, set[str]]) -> dict[str, int]:
-    """Return person -> line of a row that refuses; one that cannot be read refuses for whoever it may name."""
+    """Return person -> line of a row that refuses; one that cannot be read refuses for whoever it may name.
+
+    So does one whose id no other row has: it may be an id that was decorated, rounded or turned into a date.
+    """
     refused: dict[str, int] = {}
+    seen = Counter(record.person for record in records)
+    above, likely = "", Likely(by_key)
     for record in records:
+        above = record.person or above
         if not record.refuses:
             continue
+        if key(record.patient_id) in ("", *DITTO) and above:  # a cell merged with the one above
+            refused.setdefault(above, record.line)
         if record.person:
             refused.setdefault(record.person, record.line)
+        if seen[record.person] == 1 or not record.person:
+            for one in likely(record.patient_id):
+                refused.setdefault(one, record.line)
         texts = record.texts or (record.patient_id,)
         split = JOINED if record.person else ANY_SEPARATOR
         for piece in {piece for text in texts for piece in (text, *split.split(text)) if piece}:
@@ -165,14 +178,15 @@ class Target:
     claims: frozenset[str] = field(default_factory=frozenset)
 
 
-def judge_files(records: list[Record], resolve: Callable[[str], Target]) -> dict[str, list[Record]]:
+def judge_files(records: list[Record], resolve: Callable[[str, bool], Target]) -> dict[str, list[Record]]:
     """Resolve every row's photo, judge all rows of a photo together, and return photo -> the rows that name it.
 
-    A refusal reaches every photo that its row may mean. Rows that agree are one; of others none counts.
+    A refusal reaches every photo that its row may mean or mentions (`resolve`'s second argument). Rows that agree
+    are one; of others none counts.
     """
     naming: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        found = [resolve(text) for text in record.texts or (record.file,) if text]
+        found = [resolve(text, record.refuses) for text in record.texts or (record.file,) if text]
         for name in {name for target in found for name in target.claims}:
             naming[name].append(record)
         if found and not record.texts:

@@ -11,12 +11,14 @@ from models.photos.formats import format_of
 from models.records.encoding import decode_lines
 from models.records.excel import is_workbook, read_sheet
 from models.records.headings import REQUIRED, Column, check_columns, columns_of, missing
-from models.records.vocabulary import HEADINGS, key
+from models.records.refusals import CONSENTS
+from models.records.vocabulary import HEADINGS, SUMS, key, words
 
 DELIMITERS = ",;\t|"
 HEADING_WITHIN = 30  # lines of titles and the like may stand before it
 MAX_CELL_LINES = 200  # a longer cell is a quotation mark that nobody closed
 MAX_CELL = 1 << 20
+HIDDEN = "found a row that is hidden in the sheet; show it, or take it out"
 SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 PICTURE_NAME = re.compile(r"\.(jpe?g|png|tiff?|bmp|webp|gif|heic|heif|avif|dcm|dng)\b", re.IGNORECASE)
 # line -> its record's cells, how many lines it takes, and what is wrong with it
@@ -56,9 +58,9 @@ def read_table(path: Path) -> Table:
         )
     data, note = path.read_bytes(), ""
     if is_workbook(data):
-        sheet, note = read_sheet(data, path.name)
+        sheet, note, hidden = read_sheet(data, path.name)
         lines = [(cells, True) for cells in sheet]
-        takers: list[Taker] = [lambda at: (sheet[at], 1, "")]
+        takers: list[Taker] = [lambda at: (sheet[at], 1, HIDDEN if at in hidden else "")]
         first = 0
     else:
         if (kind := format_of(data[:4096])) and kind != "BMP":  # a heading may begin with BM
@@ -71,6 +73,7 @@ def read_table(path: Path) -> Table:
     heading, columns, take = _find_heading(takers, first, len(lines), path.name)
     rows, counts = _collect(heading, columns, take, [sure for _, sure in lines], path.name)
     counts["preamble"] += heading
+    _check_preamble([",".join(take(at)[0]) for at in range(first, heading)], path.name)
     table = Table(path.name, columns, rows, dict(counts), note)
     assert sum(counts.values()) == len(lines), counts  # every physical line has its place
     return table
@@ -143,6 +146,8 @@ def _collect(
             _check_long(cells, columns, file, at)
         if not "".join(cells).strip():
             counts["blank"] += length
+        elif length == 1 and _is_footer(cells):
+            counts["footer"] += 1
         elif (
             consent < len(cells) and key(cells[consent]) in HEADINGS and _is_heading(cells, columns, file, at)
         ):
@@ -177,10 +182,41 @@ def _check_long(cells: list[str], columns: list[Column], file: str, at: int) -> 
         if "\n" not in cell:
             continue
         num_delimiters = max(cell.count(delimiter) for delimiter in DELIMITERS)
-        if index in essential or num_delimiters >= len(columns) - 1 or PICTURE_NAME.search(cell):
+        if (
+            index in essential
+            or num_delimiters >= len(columns) - 1
+            or PICTURE_NAME.search(cell)
+            or any(map(_answers, cell.split("\n")))
+        ):
             raise _refused(file, at)
     if len(cells) != len(columns):
         raise _refused(file, at)
+
+
+def _answers(line: str) -> bool:
+    """Tell whether one of a line's cells is a yes or a no, as in a record."""
+    pieces = re.split(f"[{DELIMITERS}]", line)
+    return len(pieces) > 1 and any(key(piece) in CONSENTS and not piece.strip().isdigit() for piece in pieces)
+
+
+def _is_footer(cells: list[str]) -> bool:
+    """Tell whether a line sums up or ends the list: "Total: 15", "Summe;;15", "end of report"."""
+    stated = [cell for cell in cells if words(cell)]
+    if not 1 <= len(stated) <= 3 or any(
+        PICTURE_NAME.search(cell) or _answers(cell + ",") for cell in stated[1:]
+    ):
+        return False
+    return words(stated[0]).split()[0] in SUMS and not PICTURE_NAME.search(stated[0])
+
+
+def _check_preamble(lines: list[str], file: str) -> None:
+    """Refuse the table where a record stands before the heading."""
+    for number, line in enumerate(lines, 1):
+        if PICTURE_NAME.search(line) or _answers(line):
+            raise ValueError(
+                f"records: {file}, line {number} looks like a record and stands before the heading; "
+                "put the heading first"
+            )
 
 
 def _refused(file: str, at: int) -> ValueError:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from models.conditions import DISEASES
 from models.records import cells
-from models.records.diagnoses import CONFLICT, DOUBTFUL, SEVERAL, UNKNOWN, disease_of
-from models.records.headings import NAMES
-from models.records.reading import Row, Table, read_table
+from models.records.diagnoses import CODE, CONFLICT, DOUBTFUL, SEVERAL, UNKNOWN, disease_of
+from models.records.headings import NAMES, Column
+from models.records.reading import PICTURE_NAME, Row, Table, read_table
 from models.records.vocabulary import visible
 
 # The first that fits is a record's reason; later ones are judged over all rows of a person or a file
@@ -79,11 +79,18 @@ def read_records(path: Path) -> tuple[list[Record], Table, Counter[str]]:
     return records, table, reader.unread
 
 
+def _may_refuse(row: Row) -> bool:
+    """Tell whether a row that cannot be read may refuse: by a word, or as a photo's row without any yes."""
+    said = {cells.consent(cell) for cell in row.cells if not cell.strip().isdigit()}
+    return "no" in said or ("yes" not in said and any(map(PICTURE_NAME.search, row.cells)))
+
+
 class _Reader:
     """Reads a table's rows; knows where each column is, and counts what was not understood."""
 
     def __init__(self, table: Table) -> None:
         self.columns = {column.name: column for column in table.columns if column.name}
+        self.others = [column for column in table.columns if not column.name]
         self.unread: Counter[str] = Counter()
         self.coded = any(column.codes for column in table.columns)
         self.age_unit = self.columns["age"].unit if "age" in self.columns else "1"
@@ -111,17 +118,20 @@ class _Reader:
         record.patient_id, is_somebody = cells.patient_id(text["patient_id"])
         record.names_somebody = is_somebody and record.patient_id != ""
         record.consent = cells.consent(text["consent"])
-        record.refuses = record.consent == "no" or (
+        record.refuses = cells.may_refuse(text["consent"]) or (
             text["withdrawal"] != "" and cells.is_withdrawn(text["withdrawal"])
         )
+        elsewhere = self.refusing_column(row)
+        record.refuses |= elsewhere is not None
         record.disease = disease_of(text["diagnosis"], text["diagnosis_code"], text["certainty"])
         if row.problem:
             record.texts = tuple(row.cells)
-            record.refuses |= any(
-                cells.consent(cell) == "no" for cell in row.cells if not cell.strip().isdigit()
-            )
+            record.refuses |= _may_refuse(row)
             record.reject(row.problem, row.detail)
-        if record.refuses:
+        if elsewhere:
+            found = f'column "{elsewhere.heading}": found "{row.cells[elsewhere.index]}"'
+            record.reject("consent_refused", f"{found}; expected {EXPECTED['consent_refused']}")
+        elif record.refuses and (record.consent or not cells.may_refuse(text["consent"])):
             self.reject(record, row, "consent_refused", "consent", "withdrawal")
         elif not record.consent:
             self.reject(record, row, "missing_consent", "consent")
@@ -133,6 +143,9 @@ class _Reader:
             self.reject(record, row, "no_file_named", "file")
         if record.disease in TROUBLED:
             self.reject(record, row, TROUBLED[record.disease], "diagnosis", "diagnosis_code", "certainty")
+        elif not record.reason and (column := self.further_diagnosis(row, record.disease)):
+            found = f'column "{column.heading}": found "{row.cells[column.index]}"'
+            record.reject("several_diagnoses", f"{found}; expected {EXPECTED['several_diagnoses']}")
         record.age, is_age = cells.age(text["age"], self.age_unit)
         record.gender, is_gender = cells.gender(text["gender"])
         record.eye, is_eye = cells.eye(text["eye"])
@@ -140,6 +153,31 @@ class _Reader:
         if not (is_age and is_gender and is_eye and is_date):
             self.flag(record, {"age": is_age, "gender": is_gender, "eye": is_eye, "visit_date": is_date})
         return record
+
+    def refusing_column(self, row: Row) -> Column | None:
+        """Return a column beside the consent in which the row refuses."""
+        for column in self.others:
+            text = row.cells[column.index] if column.index < len(row.cells) else ""
+            if not text:
+                continue
+            is_against = column.about == "withdrawal" and cells.is_withdrawn(text)
+            is_against |= column.about == "consent" and cells.consent(text) == "no"
+            if is_against or cells.ends_consent(text):
+                return column
+        return None
+
+    def further_diagnosis(self, row: Row, disease: str) -> Column | None:
+        """Return a column of a further diagnosis that names another class."""
+        for column in self.others:
+            text = (
+                row.cells[column.index]
+                if column.about == "diagnosis" and column.index < len(row.cells)
+                else ""
+            )
+            other = disease_of("", text) if CODE.search(visible(text).upper()) else disease_of(text, "")
+            if other == SEVERAL or (other in DISEASES and other != disease):
+                return column
+        return None
 
     def flag(self, record: Record, understood: dict[str, bool]) -> None:
         """Note what a record need not state, and states in words that are not understood."""

@@ -11,6 +11,17 @@ from functools import lru_cache
 INVISIBLE = "\u034f\u115f\u1160\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
 
 
+# Letters of Cyrillic and Greek that look like these of Latin
+LOOKALIKES = str.maketrans(
+    "АВЕКМНОРСТХІЈЅаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEKMHOPCTXIJSaeopcyxijsABEZHIKMNOPTYXo"
+)
+
+
+def lookalike(text: str) -> str:
+    """Return the text with Latin letters for those that nobody tells from them."""
+    return text if text.isascii() else text.translate(LOOKALIKES)
+
+
 def visible(text: str) -> str:
     """Return the text in one Unicode form, without invisible letters, with single plain blanks."""
     if text.isascii() and text.isprintable():
@@ -37,7 +48,7 @@ def key(text: str) -> str:
     return words(text).replace(" ", "")
 
 
-def _index(table: dict[str, str]) -> dict[str, str]:
+def index(table: dict[str, str]) -> dict[str, str]:
     """Return word -> meaning of `meaning: "word, word ..."`; a word of two meanings is our own mistake."""
     found: dict[str, str] = {}
     for meaning, listed in table.items():
@@ -47,7 +58,7 @@ def _index(table: dict[str, str]) -> dict[str, str]:
     return found
 
 
-HEADINGS = _index({
+HEADINGS = index({
     "patient_id": "patient id, patient, pid, mrn, patient no, patient nr, patient number, subject, subject id,"
     " medical record number, hospital number, patienten id, patienten nr, patientennummer, pat id, pat nr,"
     " identifiant patient, identifiant, id patient, ipp, numero patient, n patient, no patient, code patient,"
@@ -86,7 +97,17 @@ HEADINGS = _index({
     " 记录编号, 记录号, 序号",
 })  # fmt: skip
 
-GENDERS = _index({
+# What a line that sums up or ends a list begins with
+SUMS = frozenset(words(
+    "total totals sum subtotal count end page summe gesamt anzahl zwischensumme ende seite somme nombre fin 合计 总计"
+).split())  # fmt: skip
+
+# Headings of further diagnoses, in `words`
+OF_DIAGNOSIS = re.compile(
+    r"diagnos|\bdx ?\d*\b|\bicd|\bcim|disease|erkrank|krankheit|maladie|patholog|comorbid|komorbid|诊断|疾病"
+)
+
+GENDERS = index({
     "male": "m, male, man, boy, männlich, maennlich, mann, herr, junge, homme, masculin, h, garçon, 男, 男性, 1",
     "female": "f, female, woman, girl, w, weiblich, frau, mädchen, maedchen, femme, féminin, fille, 女, 女性, 2",
     # said, and neither of the two that the profile knows; ISO 5218: 0 not known, 1 male, 2 female, 9 not applicable
@@ -94,7 +115,7 @@ GENDERS = _index({
     " indéterminé, 其他, 其它",
 })  # fmt: skip
 
-EYES = _index({
+EYES = index({
     "right": "right, r, od, o.d., re, right eye, dexter, rechts, rechtes auge, ra, rechte, droit, droite, œil droit,"
     " oeil droit, 右, 右眼, 右侧",
     "left": "left, l, os, o.s., le, left eye, sinister, links, linkes auge, la, linke, gauche, g, og, œil gauche,"
@@ -104,22 +125,8 @@ EYES = _index({
     " left right, rechts links, links rechts, 双, 双眼, 双侧, 两眼, 左右",
 })  # fmt: skip
 
-CONSENTS = _index({
-    "yes": "yes, y, true, 1, given, signed, granted, obtained, agreed, consented, accepted, written consent,"
-    " ja, j, wahr, erteilt, unterschrieben, eingewilligt, liegt vor, vorhanden, oui, vrai, signé, donné,"
-    " accordé, obtenu, accepté, consent given, informed consent given, 是, 同意, 已同意, 已签, 已签署, 有",
-    "no": "no, n, false, 0, none, 否, 不, 无",
-})  # fmt: skip
-# Anything of these in a consent cell refuses, whatever else is said there
-REFUSAL = re.compile(
-    r"\b(no|not|non|nein|nicht|ne|pas|kein\w*|keine\w*|without|ohne|sans|never|nie|jamais|refus\w*|declin\w*|"
-    r"den(y|ied)\w*|revo[kc]\w*|withdr\w*|reject\w*|object\w*|opt(ed)? ?out|retract\w*|cancel\w*|expired|"
-    r"widerr\w*|widerspr\w*|zuruck\w*|zurueck\w*|verweiger\w*|abgelehnt|ablehn\w*|entzogen|abgelaufen|ungultig|"
-    r"retir\w*|retrait|oppos\w*|annul\w*|expire|faux|falsch)\b|[不未否拒撤无没退销]"
-)  # applied to `words`
-
 # A mark that turns a word into a question, a range or its opposite
-MARKED = re.compile(r"[?？¿!！~≈≠¬<>*=±]|^\s*[-–—−+]|(?<=\s)[-–—−](?=\s|$)|\(\s*[-–—−+]|[-–—−]$")
+MARKED = re.compile(r"[?？¿؟‽!！~∅≈≠¬<>*=±]|^\s*[-–—−+]|(?<=\s)[-–—−](?=\s|$)|\(\s*[-–—−+]|[-–—−]$")
 
 # What stands for "nothing is stated here"
 PLACEHOLDERS = frozenset(map(key, (
@@ -129,13 +136,20 @@ PLACEHOLDERS = frozenset(map(key, (
     "non renseigné", "nr", "nsp", "sans", "aucun", "aucune", "manquant", "indisponible", "未知", "不详", "不明",
     "无", "没有", "缺失", "空", "待补", "未填",
 )))  # fmt: skip
+# What stands for the cell above
+DITTO = tuple(
+    map(
+        key,
+        ("same", "idem", "dito", "ditto", "see above", "as above", "siehe oben", "s.o.", "wie oben", "同上"),
+    )
+)
 # And what nobody's identity is
 NOBODY = PLACEHOLDERS | frozenset(map(key, (
     "test", "testpatient", "test patient", "tester", "testing", "patient", "patients", "demo", "dummy", "example",
     "sample", "beispiel", "muster", "exemple", "anonymous", "anonym", "anonyme", "anonymized", "anonymised",
     "anonymisiert", "anonymisé", "deidentified", "pseudonym", "various", "multiple", "diverse", "divers", "other",
-    "new", "neu", "nouveau", "same", "idem", "dito", "ditto", "see above", "siehe oben", "yes", "no", "true", "false",
-    "ja", "nein", "oui", "non", "匿名", "测试", "患者", "病人", "同上",
+    "new", "neu", "nouveau", *DITTO, "yes", "no", "true", "false",
+    "ja", "nein", "oui", "non", "匿名", "测试", "患者", "病人",
 )))  # fmt: skip
 
 MONTHS = {
@@ -149,7 +163,7 @@ MONTHS = {
     for word in map(key, listed.split())
 }  # fmt: skip
 
-YEARS = _index({
+YEARS = index({
     "1": "y, yr, yrs, year, years, years old, year old, yo, j, jr, jahr, jahre, jahren, a, an, ans, année,"
     " années, 岁, 周岁",
     "12": "m, mo, mos, mon, mth, mths, month, months, months old, monat, monate, monaten, mois, 月, 个月, 月龄",
@@ -210,7 +224,7 @@ DIAGNOSES: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 # An examination without abnormal findings; each sub-code beside these is one with findings
 NORMAL_CODES = ("Z00.0", "Z00.00", "Z01.0", "Z01.00", "Z01.020")
-TEXTS = _index({name: texts for name, (texts, _) in DIAGNOSES.items()})
+TEXTS = index({name: texts for name, (texts, _) in DIAGNOSES.items()})
 CODES = {code.replace(".", ""): name for name, (_, codes) in DIAGNOSES.items() for code in codes}
 
 # Where and how much: words beside a diagnosis that do not change which one it is

@@ -59,6 +59,9 @@ class Deid:
         data = read_photo(job.source, self.settings.limits.max_bytes)
         prior = self._prior(job, hashlib.sha256(data).hexdigest())
         if prior and os.path.lexists(job.out):
+            _refuse_changed(read_regular(job.out, MAX_BYTES, "the picture"), prior[0])
+            if self.network.knows_all_it_takes:  # an earlier run may have been a rehearsal
+                self.network.refuse_unknown(decode_photo(data, self.settings.limits)[0])
             account.done_before = True
             return None
         rgb, _ = decode_photo(data, self.settings.limits)
@@ -173,6 +176,15 @@ class Deid:
             **self.trail.binding,
         )
         return contents, keys, picture
+
+
+def _refuse_changed(picture: bytes, contents: Contents) -> None:
+    """Raise Rejection unless the file in OUT is the one that was looked at: it could be the photo itself."""
+    if hashlib.sha256(picture).hexdigest() != contents.picture_sha256:
+        raise Rejection(
+            "picture_changed",
+            "OUT holds another file than was written; move that away, and the same command makes it anew",
+        )
 
 
 def _maker(contents: Contents) -> tuple[str, str]:

@@ -177,7 +177,8 @@ def _write_quarantine(folder: Path, failed: Sequence[Done]) -> None:
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a CSV whose cells no spreadsheet takes for a formula."""
     text = io.StringIO()
-    writer = csv.writer(text)
+    # quoted throughout: where commas are decimal, a spreadsheet parts a bare name at its semicolons
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow(header)
     writer.writerows([_neutral(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()

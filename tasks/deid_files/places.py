@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.photos.listing import Listing, list_folder
+from models.photos.listing import Listing, list_folder, name_of
 from tasks.deid_files.private import LOCK, TEMPORARY
 
 PICTURE, SIDECAR = ".png", ".mema"
@@ -89,7 +89,7 @@ def zone(reports: str, command: str, place: Path, out: Path | None = None) -> Pa
     """
     whole = place.resolve()
     name = f"mema-{command}-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:12]}"
-    folder = (Path(reports).resolve() if reports else whole.parent) / name
+    folder = ((Path(reports).resolve() if reports else whole.parent) / name).resolve()
     if out is not None and folder.is_relative_to(out.resolve()):
         raise ValueError(
             "deid_files.reports: lies within OUT, which leaves the hospital; name a folder outside"
@@ -111,7 +111,7 @@ def photo_jobs(source: Path, out: Path) -> Todo:
     target = out / picture_name(source.name) if out.is_dir() else out
     if target.suffix.lower() != PICTURE:
         raise ValueError("OUT: must end in .png: only a lossless picture keeps its pixels")
-    return Todo([Job(source.name, source, target, target.parent)])
+    return Todo([Job(name_of(source.name), source, target, target.parent)])
 
 
 def picture_jobs(source: Path, target: Path, exact: bool) -> Todo:

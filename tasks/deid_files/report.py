@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from models.photos.every_face import Face
 from models.photos.hiding import Plan
 from models.photos.regions import Region
+from models.photos.rejection import Rejection
 from tasks.deid_files.outcome import table
 from tasks.deid_files.places import Refused
 from tasks.deid_files.private import MAX_BYTES, read_regular, write_private
@@ -93,6 +95,7 @@ class Report:
         self.folder, self._dry_run = folder, dry_run
         self._rows = _rows(folder / TABLE)
         self._shown: list[tuple[int, str]] = []
+        self._smallest_px = 0.0
         for name, reason, detail in refused:
             self.add(Account(name, reason=reason, detail=detail))
 
@@ -105,10 +108,13 @@ class Report:
         head = HEAD.format(shown=len(shown), rows=len(self._rows))
         page = head + "\n".join(shown) + "</body></html>\n"
         write_private(self.folder / PAGE, page.encode(), self.folder, replace=True)
+        if self._smallest_px:
+            typer.echo(f"faces smaller than {self._smallest_px:.0f} px were not looked for", err=True)
         typer.echo(f"each photo's account, for the hospital alone: {self.folder / TABLE}, {PAGE}", err=True)
 
     def add(self, account: Account) -> None:
         """Write the photo's row; one that was done before keeps the row that says how."""
+        self._smallest_px = max(self._smallest_px, account.smallest_seen_px)
         row = account.row(self._dry_run)
         if not (account.done_before and account.file in self._rows):
             self._rows[account.file] = row
@@ -126,11 +132,16 @@ def _shown(account: Account, row: dict[str, str]) -> str:
 
 def _rows(path: Path) -> dict[str, dict[str, str]]:
     """Return the rows of an earlier run by file; those of another version are let go."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
-    text = read_regular(path, MAX_BYTES, TABLE).decode()
-    rows = [{name: _plain(cell) for name, cell in row.items()} for row in csv.DictReader(io.StringIO(text))]
-    return {row["file"]: row for row in rows} if rows and tuple(rows[0]) == COLUMNS else {}
+    try:
+        text = read_regular(path, MAX_BYTES, TABLE).decode()
+        found = list(csv.DictReader(io.StringIO(text)))
+    except (Rejection, ValueError, csv.Error):
+        raise ValueError(f"{path}: is no table that this command wrote; move it away") from None
+    if any(tuple(row) != COLUMNS or None in row.values() for row in found):
+        return {}
+    return {row["file"]: row for row in ({name: _plain(row[name]) for name in COLUMNS} for row in found)}
 
 
 def _plain(cell: str) -> str:

@@ -101,10 +101,13 @@ class Restore:
             raise Rejection("picture_changed", "it is no readable picture any more") from None
         digest = hashlib.sha256(data).hexdigest()
         same = digest == contents.picture_sha256 or schemas.image_id(picture) == contents.pixels_sha256
-        if same or (self.allow_changed and picture.shape[:2] == contents.picture_shape):
+        # The sealed file shows what this picture showed only where the picture is the one that was written.
+        edited = self.allow_changed and not self.exact and picture.shape[:2] == contents.picture_shape
+        if same or edited:
             return picture
         raise Rejection(
             "picture_changed",
             f"its pixels are not those that were written (sha256 {contents.picture_sha256[:12]}, now "
-            f"{digest[:12]}); --allow-changed restores the faces on it all the same, if its size is unchanged",
+            f"{digest[:12]}); --allow-changed restores the faces on it all the same, if its size is unchanged, but not "
+            "with --exact",
         )

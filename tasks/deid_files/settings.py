@@ -51,9 +51,14 @@ class Settings(DeidFiles):
 def load_settings(path: Path = Path("params.yaml")) -> Settings:
     """Read the section; raises ValueError that names the field."""
     try:
-        return Settings.model_validate((yaml.safe_load(path.read_text()) or {}).get("deid_files"))
+        whole = yaml.safe_load(path.read_text())
+        return Settings.model_validate(whole.get("deid_files") if isinstance(whole, dict) else whole)
     except FileNotFoundError:
         raise ValueError(f"{path}: not found; copy one of profiles/*.yaml there") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise ValueError(f"{path}{line}: is no YAML; mend it, or copy one of profiles/*.yaml there") from None
     except ValidationError as error:
         lines = [f"deid_files.{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()]
         raise ValueError(f"{path}: " + "; ".join(lines)) from None
@@ -89,9 +94,14 @@ class Network:
 
         return read_known(self.folder)
 
+    @property
+    def knows_all_it_takes(self) -> bool:
+        """Say whether it is a model of drawn faces at work, which takes the pictures of its own data set alone."""
+        return self.card["domain"] != "photograph" and not self.rehearsing
+
     def refuse_unknown(self, rgb: np.ndarray) -> None:
         """Raise Rejection where a model of drawn faces meets anything but the very pictures of its own data set."""
-        if self.card["domain"] == "photograph" or self.rehearsing:
+        if not self.knows_all_it_takes:
             return
         if schemas.image_id(np.ascontiguousarray(rgb)) not in self._known:
             raise Rejection(

@@ -19,7 +19,9 @@ READERS = ("lid_1", "lid_2")
 @pytest.fixture(scope="module")
 def clinic(label_studio: LabelStudioWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     folder = tmp_path_factory.mktemp("lids")
-    backend = Backend(label_studio.root, ROOT / "data/phantom/twins/sam", folder / "backend.log")
+    backend = Backend(
+        label_studio.root, ROOT / "data/phantom/twins/sam", folder / "backend.log", label_studio.sam_port
+    )
     try:
         yield Clinic(label_studio, backend, folder, READERS)
     finally:

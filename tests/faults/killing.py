@@ -201,4 +201,5 @@ def check_bytes(outcome: Outcome, tally: Tally, kind: str) -> None:
     tally(kind, faults=len(landed), lost=lost, changed=changed, redone=sum(outcome.redone.values()))
     assert {name: value for name, value in got.items() if expected.get(name) != value}.keys() <= TIMED
     assert got.keys() == expected.keys()
+    assert small_project.seniors_work(outcome.killed) > 0
     assert (lost, changed) == (0, 0)

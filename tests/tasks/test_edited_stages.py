@@ -39,6 +39,8 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     methods = {"blur": {"use": "gaussian_blur", "options": {"sigma": 0.05}}, "medsem": {"use": "medsem"}}
     edited_project.set_params(
         folder,
+        inputs={"recognisers": str(world.loss_recogniser.parent)},
+        screen_identity={"recognisers": world.recognisers},
         deidentify={"methods": methods, "shard_rows": 4},
         evaluate_identity={"recognisers": world.recognisers, "num_folds": 4, "bootstrap": 20},
         train_deid={"loss_recogniser": str(world.loss_recogniser)},
@@ -56,7 +58,6 @@ def test_an_edited_stage_makes_new_values(benchmark, tmp_path, stage):
         edited_project.run(benchmark, "deidentify")
     folder = shutil.copytree(benchmark, tmp_path / "edited")
     before = edited_project.run(folder, stage)
-    assert edited_project.run(folder, stage) == before
     module, code = EDITS[stage]
     edited_project.edit(folder / f"tasks/{module}.py", code)
     after = edited_project.run(folder, stage)

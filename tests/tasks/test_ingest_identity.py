@@ -5,6 +5,7 @@ import os
 import unicodedata
 from pathlib import Path
 
+import openpyxl
 import pytest
 from PIL import Image
 
@@ -175,3 +176,34 @@ def test_the_account_tells_columns_and_what_was_not_understood_and_no_patient(ho
     assert "2 in = 1 kept of 1 patients + 1 quarantined" in caplog.text
     assert "not understood: 1 x gender; expected f or m" in caplog.text
     assert "MRN-7781" not in caplog.text + (out / "m.json").read_text()
+
+
+@pytest.mark.parametrize("spelling", [
+    "see a.jpg (left)", "a.jpg und c.jpg", "photos:a.jpg", "photos/a.jpg.", "a - Kopie.jpg", "“a.jpg”",
+    "link.jpg", "photos%252Fa.jpg", "\u0430.jpg",
+])  # fmt: skip
+def test_a_refusal_reaches_a_photo_that_its_text_mentions(hospital, spelling):
+    (hospital / "photos/link.jpg").symlink_to("a.jpg")
+    (hospital / "photos/a.jpg").write_bytes(encoded(picture(1), "JPEG"))
+    (hospital / "records.csv").write_text("\n".join([HEADER, row("p1", "a.jpg"), row("p2", spelling, "no")]))
+    assert not ingest_patients.match(hospital, IngestPatients.model_validate(SECTION)).good
+
+
+@pytest.mark.parametrize("other", ["a  b.png", "a\ufe0fb.png", "a\u2800b.png", "a b.png."])
+def test_names_that_differ_in_what_nobody_sees_are_ambiguous(hospital, other):
+    for name in (other, "a b.png", "ab.png"):
+        (hospital / "photos" / name).write_bytes(encoded(picture(1)))
+    (hospital / "records.csv").write_text("\n".join([HEADER, row("p1", other)]))
+    assert not ingest_patients.match(hospital, IngestPatients.model_validate(SECTION)).good
+
+
+def test_rows_that_excel_hides_or_cuts_short(hospital):
+    (hospital / "photos/a.png").write_bytes(encoded(picture(1)))
+    book = openpyxl.Workbook()
+    for line in (HEADER, row("p1", "a.png"), row("p2", "b.png")):
+        book.active.append([cell or None for cell in line.split(",")] + [None])
+    book.active.row_dimensions[3].hidden = True
+    book.save(hospital / "records.csv")
+    matched = ingest_patients.match(hospital, IngestPatients.model_validate(SECTION))
+    assert {record.patient_id for record in matched.good.values()} == {"p1"}
+    assert matched.records[1].reason == "bad_row"

@@ -120,10 +120,10 @@ def test_sets_of_photos_join_without_mixing_people(tmp_path):
 
 def test_other_parameters_have_another_checkpoint(tmp_path):
     p = load_twins(Path("data/phantom/params.yaml")).twin_recognisers
-    first = twin_photos.checkpoint(tmp_path, "arcface", p.arcface, p.photos)
+    first = twin_photos.unfinished(tmp_path, "twin_recognisers", section=[p.arcface, p.photos])
     changed = p.arcface.model_copy(update={"margin": 0.1})
-    assert first != twin_photos.checkpoint(tmp_path, "arcface", changed, p.photos)
-    assert first == twin_photos.checkpoint(tmp_path, "arcface", p.arcface, p.photos)
+    assert first != twin_photos.unfinished(tmp_path, "twin_recognisers", section=[changed, p.photos])
+    assert first == twin_photos.unfinished(tmp_path, "twin_recognisers", section=[p.arcface, p.photos])
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.deid.deidentifier import Deidentifier, load_deidentifier
+from models.deid.deidentifier import FORMAT, Deidentifier, load_deidentifier
 from tests.toy_deid import SIZE_PX, toy_deidentifier, toy_images
 
 
@@ -79,6 +79,6 @@ def test_another_format_and_no_folder_are_named(tmp_path: Path) -> None:
         load_deidentifier(tmp_path)
     folder = toy_deidentifier(tmp_path / "deid")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"format": 2}))
-    with pytest.raises(ValueError, match="format 2, this version reads 1"):
+    (folder / "config.json").write_text(json.dumps(config | {"format": FORMAT + 1}))
+    with pytest.raises(ValueError, match=f"format {FORMAT + 1}, this version reads {FORMAT}"):
         load_deidentifier(folder)

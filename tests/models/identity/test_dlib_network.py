@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.identity.dlib_network import DlibNetwork
-from models.photos.alignment import load_aligner
+from models.photos.upright import load_upright_aligner
 
 
 def test_a_missing_network_says_where_it_is(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_a_missing_network_says_where_it_is(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_photographs_of_one_person_are_nearer_than_of_two(assets: Path) -> None:
     network = DlibNetwork(assets / "weights/dlib/dlib_face_recognition_resnet_model_v1.dat")
-    align = load_aligner("dlib", "", 96)
+    align = load_upright_aligner("dlib", "", 96)
     folders = sorted(path for path in (assets / "data/lfw_10x10").iterdir() if path.is_dir())[:4]
     faces, people = [], []
     for folder in folders:

@@ -12,7 +12,7 @@ from models.identity.network import build_recogniser
 from models.identity.recogniser import OnnxRecogniser, load_recogniser
 from models.identity.training import pair_similarities
 from models.onnx_export import export_onnx
-from models.photos.alignment import load_aligner
+from models.photos.upright import load_upright_aligner
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_missing_and_foreign_files_are_named(tmp_path):
 @pytest.mark.parametrize("name", ["arcface_mobilefacenet", "cosface_reid0095"])
 def test_published_recognisers_tell_photographs_of_people_apart(assets: Path, name: str):
     recogniser = load_recogniser(assets / "weights/insightface" / f"{name}.onnx")
-    align, faces, people = load_aligner("dlib", "", 128), [], []
+    align, faces, people = load_upright_aligner("dlib", "", 128), [], []
     folders = sorted(path for path in (assets / "data/lfw_10x10").iterdir() if path.is_dir())
     for person, folder in enumerate(folders[:5]):
         for path in sorted(folder.glob("*.jpg"))[:4]:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from models.metrics.gaze import Gaze, angles_of_vector, gaze_error
-from models.photos.alignment import load_aligner
 from models.photos.rejection import Rejection
+from models.photos.upright import load_upright_aligner
 
 
 def test_angles_of_a_vector():
@@ -34,7 +34,7 @@ def test_mirrored_photographs_give_mirrored_gaze_and_a_bar_disturbs_it(assets):
         folder / "omz_gaze-estimation-adas-0002/gaze-estimation-adas-0002.xml",
         folder / "omz_head-pose-estimation-adas-0001/head-pose-estimation-adas-0001.xml",
     )
-    align, faces = load_aligner("dlib", "", 256), []
+    align, faces = load_upright_aligner("dlib", "", 256), []
     for path in sorted((assets / "data/lfw_10x10").glob("*/*.jpg"))[::4]:
         try:
             faces.append(align(cv2.imread(str(path))[..., ::-1].copy()).image)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.photos.alignment import LEFT_EYE, RIGHT_EYE, centre_square, crop_by_eyes, load_aligner
+from models.photos.alignment import LEFT_EYE, RIGHT_EYE, centre_square, crop_by_eyes
 from models.photos.rejection import Rejection
 
 
@@ -55,9 +55,3 @@ def test_centre_square_cuts_the_middle():
     assert (aligned.image == 200).all()
     assert aligned.flags == []
     assert centre_square(wide, 96).flags == ["upscaled"]
-
-
-@pytest.mark.parametrize("detector", ["dlib", "insightface"])
-def test_a_missing_detector_is_named(detector):
-    with pytest.raises(ValueError, match=r"detector_path: .*nowhere"):
-        load_aligner(detector, "nowhere", 96)

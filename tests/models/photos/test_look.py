@@ -5,7 +5,7 @@ import pytest
 from insightface.data import get_image
 
 from models.photos.detectors import Hog
-from models.photos.every_face import Face, Seeker
+from models.photos.every_face import FRAMED, Face, Seeker
 from models.photos.hiding import hide
 from models.photos.look import Judge, eyes_of, look
 from models.photos.regions import Region
@@ -50,8 +50,16 @@ def test_a_face_that_nobody_had_found_is_seen_on_the_result(group, faces):
 
 
 def test_a_face_that_was_found_and_not_touched_is_left_even_if_no_detector_sees_it(group):
-    nowhere = Face((Region(40, 300, 60, 0.0, "hog", 1.0),), None)
-    found = look(group, covered(group, SEEKER.faces(group)), [nowhere], SEEKER, Judge(Mean(), 0.9))
+    after = covered(group, SEEKER.faces(group))
+    changed = (after != group).any(axis=-1)
+    x, y = next(
+        (x, y)
+        for y in range(30, 371, 20)
+        for x in range(30, 691, 20)
+        if not changed[y - 30 : y + 30, x - 30 : x + 30].any()
+    )
+    nowhere = Face((Region(x, y, 60, 0.0, "hog", 1.0),), None)
+    found = look(group, after, [nowhere], SEEKER, Judge(Mean(), 0.9))
     assert nowhere.regions[0] in found.left
 
 
@@ -71,6 +79,11 @@ def test_a_face_whose_every_pixel_moved_a_little_is_still_known(group, faces):
     found = look(group, group ^ 1, faces, SEEKER, Judge(Mean(), 0.9))
     assert found.left == []
     assert found.likest > 0.99
+
+
+def test_a_frame_in_which_no_detector_sees_a_face_is_judged_as_well(group):
+    framed = Face((Region(360, 200, 300, 0.0, FRAMED, 1.0),), None)
+    assert look(group, group ^ 1, [framed], SEEKER, Judge(Mean(), 0.9)).likest > 0.99
 
 
 @pytest.mark.parametrize("direction", [0.0, 90.0, 180.0, 270.0])

@@ -78,6 +78,7 @@ def test_a_dry_run_writes_the_account_and_nothing_else(hospital):
     assert row["reason"] == "unexpected_faces"
     assert row["done"].startswith("would be")
     assert not hospital.out.exists()
+    assert "faces smaller than 40 px were not looked for" in result.output
     for name in ("report.csv", "report.html"):
         (path,) = Path().rglob(name)
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
