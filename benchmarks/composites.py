@@ -71,7 +71,7 @@ def load_sources(
     for file in (files[at] for at in np.random.default_rng(seed).permutation(len(files))):
         if len(found) == at_most:
             break
-        rgb = np.ascontiguousarray(cv2.imread(str(file))[..., ::-1])
+        rgb = cv2.cvtColor(cv2.imread(str(file), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)  # pyright: ignore
         shrink = min(1.0, SOURCE_PX / max(rgb.shape[:2]))
         rgb = cv2.resize(rgb, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
         for detector in (network, Hog(-0.3), Cnn()):

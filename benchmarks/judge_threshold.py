@@ -25,10 +25,10 @@ def embeddings(files: list[Path], seeker: Seeker, judge: Recogniser) -> dict[Pat
     """Return one embedding per photo whose largest face has known eyes."""
     crops = {}
     for file in files:
-        picture = cv2.imread(str(file))
-        faces = [face for face in seeker.faces(picture[..., ::-1].copy()) if face.geometry]
+        picture = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)  # pyright: ignore
+        faces = [face for face in seeker.faces(picture) if face.geometry]
         if faces and faces[0].geometry is not None:
-            crops[file] = crop_by_eyes(picture[..., ::-1], faces[0].geometry.eyes, JUDGE_PX).image
+            crops[file] = crop_by_eyes(picture, faces[0].geometry.eyes, JUDGE_PX).image
     return dict(zip(crops, judge.embed(list(crops.values())), strict=True))
 
 

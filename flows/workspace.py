@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from configobj import ConfigObj
 from filelock import FileLock
@@ -56,7 +57,7 @@ def _configure(checkout: Path, cache: Path) -> None:
     local = checkout / ".dvc/config.local"
     if (ROOT / ".dvc/config.local").exists():
         shutil.copy(ROOT / ".dvc/config.local", local)
-    config = ConfigObj(str(local), encoding="utf-8")
+    config: Any = ConfigObj(str(local), encoding="utf-8")
     for name, url in remotes.urls(ROOT).items():
         if "://" not in url:  # a path that DVC wrote down as seen from the other folder
             config.setdefault(f'remote "{name}"', {})["url"] = url

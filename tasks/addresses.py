@@ -2,6 +2,7 @@
 
 import socket
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -43,5 +44,7 @@ def listens_everywhere(url: str) -> bool:
     parts = urlsplit(url)
     if not is_loopback(parts.hostname or ""):
         return False
-    listening = (entry.laddr for entry in psutil.net_connections("tcp") if entry.status == psutil.CONN_LISTEN)
+    listening: list[Any] = [
+        entry.laddr for entry in psutil.net_connections("tcp") if entry.status == psutil.CONN_LISTEN
+    ]
     return any(at.port == parts.port and at.ip in ("0.0.0.0", "::") for at in listening)

@@ -20,10 +20,25 @@ Found = Float[np.ndarray, "n 4"]
 class Detector(Protocol):
     """What is needed to look for faces with it."""
 
-    name: str
-    window_px: int  # side of the smallest face that it finds
-    tile: tuple[int, int] | None  # width and height of what it looks at, None: any picture
-    sure: float  # a score that needs no second opinion
+    @property
+    def name(self) -> str:
+        """Who it is, in reports."""
+        ...
+
+    @property
+    def window_px(self) -> int:
+        """Side of the smallest face that it finds."""
+        ...
+
+    @property
+    def tile(self) -> tuple[int, int] | None:
+        """Width and height of what it looks at, None: any picture."""
+        ...
+
+    @property
+    def sure(self) -> float:
+        """A score that needs no second opinion."""
+        ...
 
     def find(self, rgb: UInt8[np.ndarray, "h w 3"]) -> Found:
         """Return the upright faces."""

@@ -83,7 +83,7 @@ def plausible(points: Float[np.ndarray, "68 2"], box: Float[np.ndarray, " 4"]) -
 def _opposite(points: np.ndarray) -> bool:
     """Say whether both eyes are of like width, as far as a head turned by some 45 degrees has them."""
     widths = [np.linalg.norm(points[39] - points[36]), np.linalg.norm(points[45] - points[42])]
-    return min(widths) > 0.4 * max(widths)
+    return bool(min(widths) > 0.4 * max(widths))
 
 
 def _steady(crop: np.ndarray, box: np.ndarray, points: np.ndarray) -> bool:

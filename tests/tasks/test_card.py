@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     selected, said = root / "selected", root / "annotations"
     annotations.run(
         selected, root / "subset.parquet", root / "exports", said, root / "annotations.json",
-        Annotations(max_unusable=0.0),
+        Annotations(max_unusable=0.0, allow_incomplete=False),
     )  # fmt: skip
     params = parameters(num_seg_train=20, num_seg_val=2, max_deviation=1.0, bootstrap=20)
     sets = (root / "data/mema", root / "data/mema_seg")

@@ -4,6 +4,7 @@ import json
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -200,9 +201,10 @@ def test_names_that_differ_in_what_nobody_sees_are_ambiguous(hospital, other):
 def test_rows_that_excel_hides_or_cuts_short(hospital):
     (hospital / "photos/a.png").write_bytes(encoded(picture(1)))
     book = openpyxl.Workbook()
+    sheet: Any = book.active
     for line in (HEADER, row("p1", "a.png"), row("p2", "b.png")):
-        book.active.append([cell or None for cell in line.split(",")] + [None])
-    book.active.row_dimensions[3].hidden = True
+        sheet.append([cell or None for cell in line.split(",")] + [None])
+    sheet.row_dimensions[3].hidden = True
     book.save(hospital / "records.csv")
     matched = ingest_patients.match(hospital, IngestPatients.model_validate(SECTION))
     assert {record.patient_id for record in matched.good.values()} == {"p1"}

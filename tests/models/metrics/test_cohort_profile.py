@@ -66,7 +66,7 @@ def test_two_exact_versions_tell_who_left_and_two_private_ones_do_not() -> None:
             for mechanism in told:
                 versions = (cells, np.delete(cells, left, axis=0))
                 pair = [publish(version, mechanism, key_of(number)) for version in versions]
-                told[mechanism] += guess(*pair, len(cells)) == tuple(cells[left].tolist())
+                told[mechanism] += guess(pair[0], pair[1], len(cells)) == tuple(cells[left].tolist())
     shares = [count / tries for count in told.values()]
     assert shares[0] == 1.0
     assert shares[1] < 0.2  # epsilon 3; 1/80 is chance
