@@ -98,9 +98,12 @@ def write_people(data: Path, rng: np.random.Generator) -> None:
     for name, images in (("hospital", patients), ("public", public)):
         for image, file in zip(images, files, strict=True):
             durable.write_bytes(data / "phantom/cohort" / name / file, encode_png(image))
-    bad = pa.table({"file": files, "row": [1] * 12, "reason": ["no_face"] * 12, "detail": files})
+    rows = [{"file": file, "row": 1, "line": 2, "reason": "no_face", "detail": file} for file in files]
     for who in ("patients", "public"):
-        shards.write_table(data / who / "quarantine.parquet", bad.cast(schemas.QUARANTINE))
+        bad = pa.Table.from_pylist(rows, schema=schemas.QUARANTINE)
+        shards.write_table(data / who / "quarantine.parquet", bad)
+    for name in ("ingest", "distribution"):
+        durable.write_json(data / f"patients/{name}.json", {"in": 12, "columns": {"used": names}})
 
 
 def write_generated(data: Path, rng: np.random.Generator) -> None:
