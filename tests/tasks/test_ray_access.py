@@ -36,7 +36,10 @@ def test_without_token_mode_no_other_machine_s_cluster_is_joined(
 
 @pytest.mark.parametrize("address", ["127.0.0.1:6379", "localhost:1", "ray://127.0.0.5:10001", "[::1]:6379"])
 def test_a_cluster_on_this_machine_s_loopback_may_be_open(address: str) -> None:
-    ray_access.require_closed(address)
+    """It is joined without a token, where the same address by another rule is refused."""
+    assert ray_access.require_closed(address) is None
+    with pytest.raises(ValueError, match="RAY_AUTH_MODE"):
+        ray_access.require_token(address)
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o660, 0o604])
