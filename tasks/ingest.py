@@ -1,9 +1,7 @@
 """What the ingest of patients and of the public share: listing, checking, aligning and publishing photos."""
 
 import hashlib
-import os
 import stat
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -44,23 +42,6 @@ READ = pa.schema(
         ("detail", pa.string()),
     ]
 )
-
-
-def list_files(source: Path, pattern: str) -> dict[str, Path]:
-    """Return what the glob finds below `source`, by relative name; no folders, links are not followed.
-
-    Names are NFC, so that those of a Mac match those of a table; bytes that are no UTF-8 are written \\xNN.
-    """
-    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
-        raise ValueError(f"glob: {pattern!r} leads out of the source folder; give a pattern below it")
-    if not source.is_dir():
-        raise ValueError(f"source: {source} is no folder; put the photos there, or set inputs in params.yaml")
-    found = (path for path in source.glob(pattern) if not stat.S_ISDIR(path.lstat().st_mode))
-    return {_name(path.relative_to(source)): path for path in sorted(found, key=os.fsencode)}
-
-
-def _name(path: Path) -> str:
-    return unicodedata.normalize("NFC", os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def read_photo(path: Path, max_bytes: int) -> bytes:
