@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import edited_project
+from tasks import train_judges
+from tests import edited_project, judges_world
 from tests.deid_world import TWIN, write_deid_world
 from tests.toy_deid import toy_deidentifier
 
@@ -13,8 +14,10 @@ EDITS = {
     "deidentify": ("deidentify", "_read = decode\ndecode = lambda data: 255 - _read(data)"),
     "evaluate_identity": (
         "measuring",
-        "_load = Recognised.load\nRecognised.load = lambda self: lambda images: "
-        "{name: found * (np.arange(found.shape[1]) % 2) for name, found in _load(self)(images).items()}",
+        "_load = Recognised.load\ndef _half(found):\n    found = found * (np.arange(found.shape[1]) % 2)\n"
+        "    return found / np.linalg.norm(found, axis=1, keepdims=True)\n"
+        "Recognised.load = lambda self: lambda images: "
+        "{name: _half(found) for name, found in _load(self)(images).items()}",
     ),
     "evaluate_utility": (
         "evaluate_utility",
@@ -35,7 +38,10 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = edited_project.copy_code(tmp_path_factory.mktemp("project") / "whole")
     world = write_deid_world(folder)
     toy_deidentifier(folder / "data/deid")
-    shutil.copytree(TWIN, folder / "data/judges/classifier")
+    section = judges_world.section(judges_world.toy_pretrained(folder))
+    train_judges.run(
+        world.data / "mema", world.data / "mema_seg", folder / "data/judges", folder / "judges.json", section
+    )
     methods = {"blur": {"use": "gaussian_blur", "options": {"sigma": 0.05}}, "medsem": {"use": "medsem"}}
     edited_project.set_params(
         folder,
