@@ -35,7 +35,7 @@ demo: $(STAMP) ## Run the pipeline on phantoms, then show the headline table
 # One thread each: more threads than cores wait for one another. The slow tests wait for servers most of the time.
 test test-slow test-faults: export OMP_NUM_THREADS := 1
 test: $(STAMP) ## Run the fast tests
-	python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not e2e and not real"
+	python -m pytest --numprocesses 2 --dist loadfile -m "not (slow or e2e or real or long)"
 
 test-slow: $(STAMP) ## Run the tests that `make test` leaves out; those marked real need MEMA_ASSETS
 	python -m pytest --numprocesses 3 --dist loadfile -m "(slow or e2e or real) and not long"

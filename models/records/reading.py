@@ -17,7 +17,7 @@ from models.records.vocabulary import HEADINGS, SUMS, key, words
 DELIMITERS = ",;\t|"
 HEADING_WITHIN = 30  # lines of titles and the like may stand before it
 MAX_CELL_LINES = 200  # a longer cell is a quotation mark that nobody closed
-MAX_CELL = 1 << 20
+MAX_CELL = 1 << 17  # characters; what the csv module takes
 HIDDEN = "found a row that is hidden in the sheet; show it, or take it out"
 SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 PICTURE_NAME = re.compile(r"\.(jpe?g|png|tiff?|bmp|webp|gif|heic|heif|avif|dcm|dng)\b", re.IGNORECASE)
@@ -81,7 +81,6 @@ def read_table(path: Path) -> Table:
 
 def _taker(texts: list[str], delimiter: str) -> Taker:
     """Return the function that reads the record which begins at a line."""
-    csv.field_size_limit(MAX_CELL)
 
     def take(at: int) -> tuple[list[str], int, str]:
         if '"' not in texts[at]:

@@ -10,7 +10,7 @@ from tests.faults.conftest import Tally
 from tests.faults.killing import check_bytes, kill_through, once_each
 from tests.faults.repro import Repro
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600)]
 
 
 def test_a_kill_in_each_stage_loses_nothing(tmp_path: Path, tally: Tally) -> None:

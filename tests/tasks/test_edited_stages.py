@@ -57,7 +57,7 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", EDITS)
 def test_an_edited_stage_makes_new_values(benchmark, tmp_path, stage):
     if stage != "deidentify" and not (benchmark / "data/deidentified").exists():
