@@ -50,12 +50,13 @@ def read_card(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text())
         card = {**config["trained_on"], "image_size_px": config["networks"]["image_size_px"]}
+        sealed = (KNOWN in config["sha256"]) == (card["domain"] == "drawn")
     except (ValueError, KeyError, TypeError):
-        card = {}
-    if card.get("domain") not in ("drawn", "photograph"):
+        card, sealed = {}, False
+    if not sealed or card["domain"] not in ("drawn", "photograph"):
         raise ValueError(
-            f"{path}: doesn't say whether the model was trained on drawn faces or photographs, as those of earlier "
-            "versions; train it again with `dvc repro train_deid`"
+            f"{path}: doesn't say whether the model was trained on drawn faces or photographs, or was changed; "
+            "fetch the folder, or train it again with `dvc repro train_deid`"
         )
     return card
 

@@ -27,16 +27,19 @@ class Contents:
     band: bytes = b""  # RGBA PNG: the photo's pixels where its faces fade into it, alpha 0 elsewhere
     band_corner: tuple[int, int] = (0, 0)  # its first row and column
     original: bytes | None = None  # the photo's file
+    thumbnail: bytes = b""  # of the de-identified picture; empty where an earlier version sealed
     original_suffix: str = ""
-    source_name: str = ""  # of the photo's file; empty where an earlier version sealed, like the next two
+    source_name: str = ""  # of the photo's file; empty where an earlier version sealed, like the next three
+    num_faces: int = 0  # replaced and hidden
     audit_log: str = ""  # identity of the log that a restoration must be written to
     audit_place: str = ""  # where that log was
 
 
 TEXTS = ("picture_sha256", "pixels_sha256", "source_sha256", "model_sha256", "original_suffix")
 TEXTS += ("source_name", "audit_log", "audit_place")
+NUMBERS = ("crop_px", "num_faces")
 PAIRS = ("picture_shape", "band_corner")
-BYTES = ("band", "original")
+BYTES = ("band", "original", "thumbnail")
 
 
 def pack(contents: Contents) -> bytes:
@@ -46,7 +49,7 @@ def pack(contents: Contents) -> bytes:
         if value := getattr(contents, name):
             tensors[name] = np.frombuffer(value, np.uint8)
     texts = {name: getattr(contents, name) for name in TEXTS}
-    texts |= {name: getattr(contents, name) for name in ("crop_px", *PAIRS)}
+    texts |= {name: getattr(contents, name) for name in (*NUMBERS, *PAIRS)}
     texts["file_id"] = contents.file_id.hex()
     return save(tensors, {"contents": json.dumps(texts)})
 

@@ -16,9 +16,14 @@ WORDS = (
 )  # fmt: skip
 
 
+FAMOUS = ("correcthorsebatterystaple", "tobeornottobethatisthequestion", "diewürdedesmenschenistunantastbar")
+
+
 def log10_guesses(text: str) -> float:
     """Return the estimate for the best 72 characters in a row; s p a c e d words count as words."""
     text = unicodedata.normalize("NFC", text)
+    if "".join(filter(str.isalpha, text.lower())) in FAMOUS:
+        return 0.0
     readings = [text]
     if max(map(len, text.split()), default=0) < SHORTEST_WORD:
         readings.append("".join(text.split()))

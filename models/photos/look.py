@@ -13,10 +13,13 @@ from models.identity.recogniser import Recogniser
 from models.photos.alignment import crop_by_eyes
 from models.photos.detectors import Cnn, Hog
 from models.photos.every_face import Face, Seeker, confirmed
-from models.photos.regions import Region, changed_share, differs
+from models.photos.regions import Region, changed_share, differs, resemblance
 from models.photos.search import Pass, search
 
 MIN_CHANGED = 0.95  # of the disc that holds a face's eyes
+MAX_RESEMBLANCE = (
+    0.93  # of a coarse view of that disc: noise or other colours change every pixel and hide nobody
+)
 JUDGE_PX = 160
 OTHER_SCALE = 0.85  # than that of the first search: a face that slipped through its scales meets others
 HOG_PIXELS = 3e6
@@ -56,7 +59,10 @@ def look(
     seen_before = [region for face in faces for region in face.regions]
     seen_now = [region for group in search_again(after, seeker) for region in group]
     left = [
-        region for region in (*seen_before, *seen_now) if changed_share(region, changed, kept) < MIN_CHANGED
+        region
+        for region in (*seen_before, *seen_now)
+        if changed_share(region, changed, kept) < MIN_CHANGED
+        or resemblance(region, before, after, kept) >= MAX_RESEMBLANCE
     ]
     similarities = likeness(before, after, faces, judge.recogniser)
     return Finding(left, similarities)

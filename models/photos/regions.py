@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 MIN_IOU, MAX_RATIO = 0.5, 1.5  # of two squares about one face; a nested one is another face
+COARSE_PX, HALF = 16, 127
 CORE = 0.6  # of the side: the disc that holds both eyes of a face in whatever direction it is turned
 
 
@@ -92,6 +94,33 @@ def changed_share(
     if kept is not None:
         disc = disc & ~kept[place]
     return float(changed[place][disc].mean()) if disc.any() else 1.0
+
+
+def resemblance(
+    region: Region,
+    before: UInt8[np.ndarray, "h w 3"],
+    after: UInt8[np.ndarray, "h w 3"],
+    kept: Bool[np.ndarray, "h w"] | None = None,
+) -> float:
+    """Return how a coarse grey view of the disc goes with what it was: 1 or -1 under noise or another contrast.
+
+    The size of Pearson's correlation. Faces of two people laid eye on eye reach 0.70 in 10 and 0.91 in none of 861
+    pairs; noise of 20 levels, a JPEG of quality 20 and a negative leave 0.95 or more.
+    """
+    place, disc = core(region, before.shape)
+    if kept is not None:
+        disc = disc & ~kept[place]
+    if not disc.any():
+        return 0.0
+    few = [
+        cv2.resize(layer, (COARSE_PX, COARSE_PX), interpolation=cv2.INTER_AREA).astype(np.float64)
+        for layer in (cv2.cvtColor(before[place], cv2.COLOR_RGB2GRAY),
+                      cv2.cvtColor(after[place], cv2.COLOR_RGB2GRAY), disc.astype(np.uint8) * 255)
+    ]  # fmt: skip
+    inner = few[2] > HALF
+    one, other = (layer[inner] - layer[inner].mean() for layer in few[:2])
+    size = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return abs(float(one @ other)) / size if size > 0 else 0.0
 
 
 def differs(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:

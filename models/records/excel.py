@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from datetime import date, datetime, time
 from typing import Any
 
+from models.records.refusals import OF_WITHDRAWAL
+from models.records.vocabulary import words
+
 MAX_UNPACKED_BYTES = 1 << 31
 SAFE_DIGITS = 15  # Excel keeps no more: a longer number is not the one that was typed
 OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -51,6 +54,7 @@ def read_sheet(data: bytes, file: str) -> tuple[list[list[str]], str, set[int]]:
         width = max(map(len, rows), default=0)  # a row ends with its last cell that states something
         rows = [row + [""] * (width - len(row)) for row in rows]
         hidden = _hidden_rows(data, sheets[0])
+        _refuse_withdrawals(book.worksheets, sheets[0], file)
     except (zipfile.BadZipFile, KeyError, OSError, SyntaxError) as error:
         raise ValueError(
             f"records: {file} is a damaged Excel file ({type(error).__name__}); save it again"
@@ -58,6 +62,19 @@ def read_sheet(data: bytes, file: str) -> tuple[list[list[str]], str, set[int]]:
     left_out = len(book.worksheets) - 1
     note = f"the first visible of {left_out + 1} sheets was read, {left_out} left out" if left_out else ""
     return rows, note, hidden
+
+
+def _refuse_withdrawals(sheets: list[Any], read: Any, file: str) -> None:
+    """Raise ValueError where a sheet that isn't read, visible or not, tells in its name or a cell of a withdrawal."""
+    for number, sheet in enumerate(sheets, start=1):
+        if sheet is read:
+            continue
+        cells = (cell for row in _rows(sheet) for cell in row)
+        if any(OF_WITHDRAWAL.search(words(text)) for text in (sheet.title, *cells)):
+            raise ValueError(
+                f"records: sheet {number} of {file} tells of refusals or withdrawals, and one sheet alone is read; "
+                "put them into the table's consent column, then delete that sheet"
+            )
 
 
 def _hidden_rows(data: bytes, sheet: Any) -> set[int]:

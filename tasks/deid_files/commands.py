@@ -51,13 +51,16 @@ def deid(
         from tasks.deid_files.deid import Deid
         from tasks.deid_files.keys import read_passphrase
         from tasks.deid_files.outcome import conclude, run_jobs
-        from tasks.deid_files.places import halves, photo_jobs, zone
+        from tasks.deid_files.places import halves, photo_jobs, refuse_within, zone
         from tasks.deid_files.report import Report
         from tasks.deid_files.settings import Network, load_eyes, load_settings
         from tasks.deid_files.trail import Trail
 
         settings = load_settings()
         todo = photo_jobs(source, out)
+        whole = source.is_dir()
+        if whole:
+            refuse_within(out, {"--key-file": key_file, **settings.logs})
         folder = zone(settings.reports, "deid", source, out)
         network = Network(model or Path(settings.model), rehearse)
         _ = network.sha256  # a missing model is told before anything is asked
@@ -66,7 +69,6 @@ def deid(
         trail = Trail.of(settings.audit_log, settings.audit_second, why)
         report = Report(folder, todo.refused, dry_run)
         work = Deid(settings, network, eyes, passphrase, keep_original, trail, report, expect_faces)
-        whole = source.is_dir()
         with report:
             if dry_run:
                 found = run_jobs(todo, work, "deid_dry_run", trail)
@@ -116,7 +118,7 @@ def rekey(
     """Change the passphrase of side-cars; the pictures stay as they are."""
     with _told():
         from tasks.deid_files.keys import read_passphrase
-        from tasks.deid_files.places import sidecar_jobs, zone
+        from tasks.deid_files.places import refuse_within, sidecar_jobs, zone
         from tasks.deid_files.rekey import Rekey
         from tasks.deid_files.settings import load_settings
         from tasks.deid_files.trail import Trail
@@ -124,6 +126,8 @@ def rekey(
         settings = load_settings()
         whole = place.is_dir()
         todo = sidecar_jobs(place)
+        if whole:
+            refuse_within(place, {"--new-key-file": new_key_file, **settings.logs})
         folder = zone(settings.reports, "rekey", place, place if whole else None)
         old = read_passphrase(key_file, settings.kdf, "Present passphrase")
         new = read_passphrase(new_key_file, settings.kdf, "New passphrase", new=True)

@@ -14,10 +14,12 @@ from models.deid.pictures import conceal, face_passwords
 from models.deid.sidecar import Keys, new_keys, open_sealed, seal
 from models.diffusion.images import encode_png
 from models.photos.decoding import decode_photo
+from models.photos.duplicates import thumbnail
 from models.photos.hiding import plan_faces
 from models.photos.look import look
 from models.photos.rejection import Rejection
 from tasks import schemas
+from tasks.deid_files.outcome import why_failed
 from tasks.deid_files.places import Job, sidecar_of
 from tasks.deid_files.private import MAX_BYTES, read_regular, write_private
 from tasks.deid_files.report import Account, Report
@@ -45,11 +47,8 @@ class Deid:
         start = time.perf_counter()
         try:
             return self._attempt(job, account)
-        except Rejection as rejection:
-            account.reason, account.detail = rejection.reason, rejection.detail
-            raise
         except Exception as error:
-            account.reason = type(error).__name__
+            account.reason, account.detail = why_failed(error) or (type(error).__name__, "ended the run")
             raise
         finally:
             account.seconds = time.perf_counter() - start
@@ -62,6 +61,7 @@ class Deid:
             _refuse_changed(read_regular(job.out, MAX_BYTES, "the picture"), prior[0])
             if self.network.knows_all_it_takes:  # an earlier run may have been a rehearsal
                 self.network.refuse_unknown(decode_photo(data, self.settings.limits)[0])
+            self._expect(prior[0].num_faces or self.expect_faces)  # 0: an earlier version didn't note it
             account.done_before = True
             return None
         rgb, _ = decode_photo(data, self.settings.limits)
@@ -102,10 +102,11 @@ class Deid:
                 f"the eyes of {len(account.plan.doubtful)} can't be placed with certainty; turn or crop the photo, or "
                 "set deid_files.doubtful_faces to hide",
             )
-        if self.expect_faces is not None and len(account.faces) != self.expect_faces:
-            raise Rejection(
-                "unexpected_faces", f"{len(account.faces)} found, --expect-faces {self.expect_faces}"
-            )
+        self._expect(len(account.faces))
+
+    def _expect(self, num_faces: int | None) -> None:
+        if self.expect_faces not in (None, num_faces):
+            raise Rejection("unexpected_faces", f"{num_faces} found, --expect-faces {self.expect_faces}")
 
     def _look(self, rgb: np.ndarray, after: np.ndarray, account: Account) -> None:
         """Raise Rejection where a face stays on the result, or one that was replaced is still recognised."""
@@ -170,9 +171,11 @@ class Deid:
             file_id=file_id,
             band=concealed.band,
             band_corner=concealed.band_corner,
+            thumbnail=thumbnail(concealed.picture).tobytes(),
             original=data if self.keep_original else None,
             original_suffix=Path(name).suffix.lower() if self.keep_original else "",
             source_name=name,
+            num_faces=len(account.faces),
             **self.trail.binding,
         )
         return contents, keys, picture

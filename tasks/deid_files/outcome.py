@@ -75,27 +75,35 @@ def run_jobs(todo: Todo, work: Callable[[Job], int | None], command: str, trail:
 
 
 def _attempt(job: Job, work: Callable[[Job], int | None]) -> Done:
-    """Return what became of a file; whatever its bytes or its name make fail is its own reason."""
+    """Return what became of a file; raises what ends the run."""
     try:
         return Done(job.name, work(job))
-    except Rejection as rejection:
-        return Done(job.name, 0, rejection.reason, rejection.detail)
-    except SidecarError as error:
-        return Done(job.name, 0, "sidecar_refused", str(error))
-    except (AuditError, ModelError):
-        raise
-    except OSError as error:
-        if error.errno in ENDING:
+    except Exception as error:
+        if (why := why_failed(error)) is None:
             raise
+        return Done(job.name, 0, *why)
+
+
+def why_failed(error: Exception) -> tuple[str, str] | None:
+    """Return the reason and the detail of what a file's bytes or its name make fail; None for what ends the run."""
+    if isinstance(error, Rejection):
+        return error.reason, error.detail
+    if isinstance(error, SidecarError):
+        return "sidecar_refused", str(error)
+    if isinstance(error, (AuditError, ModelError)):
+        return None
+    if isinstance(error, OSError):
+        if error.errno in ENDING:
+            return None
         if error.errno == errno.ENAMETOOLONG:
-            return Done(job.name, 0, "name_too_long", TOO_LONG)
-        return Done(job.name, 0, "file_error", error.strerror or type(error).__name__)
-    except Exception as error:  # decoders and networks raise dozens of types, whose texts may hold a name
-        if isinstance(error, MemoryError) or (
-            isinstance(error, cv2.error) and error.code == cv2.Error.STS_NO_MEM
-        ):
-            return Done(job.name, 0, "too_large", "not enough memory for its pixels")
-        return Done(job.name, 0, "unexpected_error", type(error).__name__)
+            return "name_too_long", TOO_LONG
+        return "file_error", error.strerror or type(error).__name__
+    if isinstance(error, MemoryError) or (
+        isinstance(error, cv2.error) and error.code == cv2.Error.STS_NO_MEM
+    ):
+        return "too_large", "not enough memory for its pixels"
+    # decoders and networks raise dozens of types, whose texts may hold a name
+    return "unexpected_error", type(error).__name__
 
 
 def _why_ended(error: BaseException) -> str:

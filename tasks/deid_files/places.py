@@ -97,6 +97,13 @@ def zone(reports: str, command: str, place: Path, out: Path | None = None) -> Pa
     return folder
 
 
+def refuse_within(out: Path, secrets: dict[str, Path | None]) -> None:
+    """Raise ValueError where a secret (by its option or setting) lies within OUT; None: there is none."""
+    for name, path in secrets.items():
+        if path is not None and path.resolve().is_relative_to(out.resolve()):
+            raise ValueError(f"{name}: lies within OUT, which leaves the hospital; move it, or name another")
+
+
 def photo_jobs(source: Path, out: Path) -> Todo:
     """Return what `mema deid` has to do; raises ValueError where a picture would land in the input."""
     if source.is_dir():

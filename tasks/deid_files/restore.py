@@ -12,6 +12,7 @@ from models.deid.passwords import Passphrase
 from models.deid.pictures import Concealed, face_passwords, reveal
 from models.deid.sidecar import Keys, open_sealed
 from models.diffusion.images import decode, encode_png
+from models.photos.duplicates import THUMBNAIL_PX, edited_from, thumbnail
 from models.photos.reinsertion import Placement
 from models.photos.rejection import Rejection
 from tasks import schemas
@@ -103,6 +104,10 @@ class Restore:
         same = digest == contents.picture_sha256 or schemas.image_id(picture) == contents.pixels_sha256
         # The sealed file shows what this picture showed only where the picture is the one that was written.
         edited = self.allow_changed and not self.exact and picture.shape[:2] == contents.picture_shape
+        if edited and not same and not _edited(picture, contents):
+            raise Rejection(
+                "another_picture", "it isn't the picture of this side-car with marks on it; find that"
+            )
         if same or edited:
             return picture
         raise Rejection(
@@ -111,3 +116,11 @@ class Restore:
             f"{digest[:12]}); --allow-changed restores the faces on it all the same, if its size is unchanged, but not "
             "with --exact",
         )
+
+
+def _edited(picture: np.ndarray, contents: Contents) -> bool:
+    """Say whether a picture still looks like the one that was written; earlier versions did not note how it looked."""
+    if not contents.thumbnail:
+        return True
+    before = np.frombuffer(contents.thumbnail, np.uint8).reshape(THUMBNAIL_PX, THUMBNAIL_PX)
+    return edited_from(thumbnail(picture), before)

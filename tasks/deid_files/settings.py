@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
+from models.deid.audit_sink import Sink
 from models.deid.passwords import KdfParameters
 from models.identity.recogniser import load_recogniser
 from models.photos.alignment import LEFT_EYE, RIGHT_EYE, packaged_predictor
@@ -46,6 +47,12 @@ class Settings(DeidFiles):
     def kdf(self) -> KdfParameters:
         """Return Argon2id's cost for what is newly sealed."""
         return KdfParameters(self.argon2_iterations, self.argon2_memory_kib, self.argon2_lanes)
+
+    @property
+    def logs(self) -> dict[str, Path | None]:
+        """Return the audit log's files by their setting."""
+        second = Sink(self.audit_second).file
+        return {"deid_files.audit_log": Path(self.audit_log), "deid_files.audit_second": second}
 
 
 def load_settings(path: Path = Path("params.yaml")) -> Settings:

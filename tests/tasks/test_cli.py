@@ -120,6 +120,7 @@ def test_annotate_status_without_a_server_says_what_to_start(measured: Path) -> 
 COMMANDS = ("benchmark", "cli", "doctor", "fetch", "remotes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_module_of_the_command_runs_or_refuses(name: str) -> None:
     """None ends with exit code 0 and nothing said."""

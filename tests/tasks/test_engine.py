@@ -68,6 +68,7 @@ def test_two_processes_give_the_bytes_of_one(tmp_path, monkeypatch):
     assert f"loaded-{os.getpid()}" in loaded
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_a_part_whose_process_is_killed_goes_to_another(tmp_path, monkeypatch, caplog):
     here = run(Squares(tmp_path), "here")
@@ -77,6 +78,7 @@ def test_a_part_whose_process_is_killed_goes_to_another(tmp_path, monkeypatch, c
     assert "the worker of shard 2 died; the shard goes to another one" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_a_part_that_kills_every_process_ends_the_run_and_keeps_the_others(tmp_path, monkeypatch):
     monkeypatch.setenv("MEMA_WORKERS", "2")

@@ -104,6 +104,7 @@ def test_arms_are_trained_as_table_9_says_each_once(world, monkeypatch):
     assert all((path / ".published").exists() for path in Path(".scratch").glob("evaluate_ablation-*"))
 
 
+@pytest.mark.slow
 def test_public_faces_of_m1_leave_out_the_donors_of_the_validation_split(world, monkeypatch):
     seen = settings_of(monkeypatch)
     run(parameters(world, models=["M1"], encoders=[], lambda_med=[], lambda_rev=[]))

@@ -13,6 +13,8 @@ import yaml
 from tasks import dvc, process
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
 GATE = """
 import json, pathlib, sys
 wanted, said = int(pathlib.Path("wanted.txt").read_text()), pathlib.Path("answers.txt").read_text().split()

@@ -97,6 +97,7 @@ def test_a_damaged_shard_is_made_again_and_a_whole_one_is_not(tmp_path, damage):
     assert digests(folder) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_a_killed_run_is_taken_up_with_equal_bytes(tmp_path):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"

@@ -144,6 +144,7 @@ def test_grids_do_not_disturb_the_training(saved):
     assert digests(Path("plain")).items() <= digests(Path("grids")).items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [3, 4])
 def test_a_killed_run_leaves_the_bytes_of_an_undisturbed_one(saved, monkeypatch, killed_at):
     """Killed behind a grid that no checkpoint covers yet, and behind one that a checkpoint covers."""

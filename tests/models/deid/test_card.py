@@ -41,3 +41,10 @@ def test_a_model_that_does_not_say_is_refused_with_the_remedy(drawn, change):
     (drawn / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(ValueError, match="train it again with `dvc repro train_deid`"):
         read_card(drawn)
+
+
+def test_a_model_of_drawn_faces_is_none_of_photographs_because_its_config_says_so(drawn):
+    text = (drawn / "config.json").read_text()
+    (drawn / "config.json").write_text(text.replace('"drawn"', '"photograph"'))
+    with pytest.raises(ValueError, match="was changed; fetch the folder"):
+        read_card(drawn)

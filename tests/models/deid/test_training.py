@@ -203,6 +203,7 @@ def test_shares_of_a_batch_add_up_to_the_gradients_of_the_whole(
         assert (one - another).norm() > 0.1 * one.norm()
 
 
+@pytest.mark.slow
 def test_parts_that_fit_the_memory_give_the_weights_of_the_whole_batch(
     judges: Judges, features: OriginalFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_targets_cover_what_they_say(unet: UNet2DConditionModel):
     assert kinds == {"Conv2d", "Linear"}
 
 
+@pytest.mark.slow
 def test_training_learns_what_all_photos_share(unet: UNet2DConditionModel, tmp_path: Path):
     alike = LatentMoments(
         np.full((6, 6, 8, 8), 3, np.float16), np.full((6, 6, 8, 8), 0.1, np.float16), 0.7, 0.0

@@ -108,6 +108,14 @@ def workbook(*rows, hidden: tuple = ()) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.parametrize("cells", [("p1", "Einwilligung widerrufen"), ("patient", "opt-out"), ("p1", "撤回")])
+def test_withdrawals_on_a_sheet_that_is_not_read_refuse_the_table(tmp_path, cells):
+    path = tmp_path / "records.xlsx"
+    path.write_bytes(workbook(HEADER.split(","), ROWS[0].split(","), hidden=cells))
+    with pytest.raises(ValueError, match=r"sheet 1 of records\.xlsx tells of refusals or withdrawals"):
+        read_records(path)
+
+
 @pytest.mark.parametrize("name", ["records.xlsx", "records.csv"])
 def test_an_excel_file_is_read_whatever_it_is_called(tmp_path, name):
     import datetime

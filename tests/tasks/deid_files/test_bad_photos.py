@@ -90,6 +90,7 @@ def test_a_photo_without_a_face_is_told_and_not_copied(hospital):
     assert not Path("wall.png").exists()
 
 
+@pytest.mark.slow
 def test_every_face_of_a_group_is_replaced_and_the_table_is_not(hospital):
     photo = get_image("t1")[::2, ::2, ::-1]
     Image.fromarray(photo).save(hospital.photos / "group.png")

@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
+import yaml
 
 from models.deid.passwords import KdfParameters
 from models.deid.sidecar import new_keys, open_sealed, seal
@@ -16,6 +17,7 @@ WEAK = (
     "aaaaaaaaaaaa", " " * 12, "\u00a0" * 14, "\t" * 13, "123456789012", "qwertyuiop12", "abcabcabcabc",
     "password1234", "Passwort1234!", "p a s s w o r d", "p 4 s s w 0 r d 1", "Krankenhaus2026", "letmeinletmein!!",
     "universitätsklinikum", "dermatologie2026", "\U0001f44d" * 12, "x" * 3000,
+    "correct horse battery staple", "Correct-Horse-Battery-Staple",
 )  # fmt: skip
 
 
@@ -102,6 +104,22 @@ def test_the_command_makes_a_key_that_seals_and_opens(hospital):
     (hospital.photos / "a.png").write_bytes(encoded(smooth(1)))
     assert mema("deid", "photos", "out", "--key-file", "fresh", "--aligned").exit_code == 0
     assert mema("restore", "out", "back", "--key-file", "fresh").exit_code == 0
+
+
+def test_a_key_and_a_log_in_the_folder_that_leaves_are_refused(hospital):
+    (hospital.photos / "a.png").write_bytes(encoded(smooth(1)))
+    hospital.out.mkdir()
+    inside = write_key("out/key", PASSPHRASE)
+    result = mema("deid", hospital.photos, hospital.out, "--key-file", inside)
+    assert result.exit_code == 2
+    assert "--key-file: lies within OUT" in result.output
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["deid_files"]["audit_log"] = "out/audit.jsonl"
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    result = hospital.deid()
+    assert result.exit_code == 2
+    assert "deid_files.audit_log: lies within OUT" in result.output
+    assert [path.name for path in hospital.out.iterdir()] == ["key"]
 
 
 def test_a_key_file_that_is_a_link_is_refused(hospital):

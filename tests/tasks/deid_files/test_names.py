@@ -34,6 +34,7 @@ def write(folder: Path, names: tuple[str, ...], **options: object) -> None:
         (folder / name).write_bytes(encoded(smooth(number), "PNG", **options))
 
 
+@pytest.mark.slow
 def test_every_name_goes_there_and_back(hospital):
     write(hospital.photos, ODD)
     (hospital.photos / "IMG_1.json").write_text("{}")
@@ -62,6 +63,8 @@ def test_names_too_long_are_a_reason_and_the_run_goes_on(hospital):
     assert result.exit_code == 1
     assert "4 files: 2 de-identified (2 faces), 2 failed: name_too_long 2" in result.output
     assert rejected(hospital.photos) == {name: "name_too_long" for name in names[1:3]}
+    (account,) = Path().rglob("report.csv")
+    assert account.read_text().count('"name_too_long"') == 2
     assert not [path for path in hospital.out.iterdir() if path.name.startswith((".", "c", "d"))]
 
 

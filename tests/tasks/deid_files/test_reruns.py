@@ -30,6 +30,14 @@ def test_a_photo_under_the_name_of_its_picture_is_not_done_before(hospital, how)
     assert picture.read_bytes() == made
 
 
+def test_the_number_of_faces_is_asked_of_photos_that_were_done_before_as_well(hospital):
+    (hospital.photos / "a.png").write_bytes(encoded(smooth(1)))
+    assert hospital.deid().exit_code == 0
+    assert hospital.deid("--expect-faces", "1").exit_code == 0
+    assert hospital.deid("--expect-faces", "3").exit_code == 1
+    assert rejected(hospital.photos) == {"a.png": "unexpected_faces"}
+
+
 def test_a_report_folder_that_leads_into_out_is_refused(hospital):
     (hospital.photos / "a.png").write_bytes(encoded(smooth(1)))
     hospital.out.mkdir()

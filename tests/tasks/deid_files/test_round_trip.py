@@ -127,6 +127,14 @@ def test_a_changed_picture_is_told_and_a_resaved_one_is_not(done):
     assert mema("restore", done.out / "a.png.png", "smaller.png", *more).exit_code == 1
 
 
+def test_faces_are_not_restored_on_another_picture_of_the_same_size(done):
+    smooth(77, Image.open(done.out / "a.png.png").size).save(done.out / "a.png.png")
+    result = mema("restore", done.out / "a.png.png", "x.png", "--key-file", done.key, "--allow-changed")
+    assert result.exit_code == 1
+    assert "another_picture" in result.output
+    assert not Path("x.png").exists()
+
+
 def test_swapped_side_cars_are_refused(done):
     one, two = (sidecar_of(done.out / name) for name in ("a.png.png", "sub/b.jpg.png"))
     one.write_bytes(two.read_bytes())
