@@ -26,7 +26,7 @@ from models.photos.detectors import UltraFace
 from models.photos.every_face import Face, Seeker, load_seeker
 from models.photos.hiding import plan_faces
 from models.photos.look import Judge, look
-from models.photos.regions import Region, differs
+from models.photos.regions import Region, differs, grouped
 
 MIN_CHANGED = 0.95
 THUMB_PX = 320
@@ -135,13 +135,19 @@ def main(
     for number in sorted(set(range(num)) - done, key=lambda n: megapixels(np.random.default_rng((seed, n)))):
         photo = composite(sources, np.random.default_rng((seed, number)))
         start = time.process_time()
-        faces = seeker.faces(photo.rgb)
-        line: dict[str, Any] = {"photo": number, "megapixels": round(photo.rgb[..., 0].size / 1e6, 2),
-                                "found": len(faces), "find_s": round(time.process_time() - start, 1)}  # fmt: skip
+        raw = seeker.regions(photo.rgb)
+        faces = seeker.faces(photo.rgb, raw)
+        line: dict[str, Any] = {
+            "photo": number,
+            "megapixels": round(photo.rgb[..., 0].size / 1e6, 2),
+            "found": len(faces),
+            "taken": len(grouped(raw)),
+            "find_s": round(time.process_time() - start, 1),
+        }
         regions = [region for face in faces for region in face.regions]
         line["faces"] = [
             {"kind": face.kind, "px": round(face.side_px), "turned": round(face.turned),
-             "seen_by": seen_by(face, regions)}
+             "seen_by": seen_by(face, regions), "taken_by": seen_by(face, raw)}
             for face in photo.faces
         ]  # fmt: skip
         line["methods"] = {

@@ -56,14 +56,18 @@ class Seeker:
         """Return the side of the smallest face that it can see in a picture of this shape."""
         return smallest_face_px(self.plan(shape))
 
-    def regions(self, rgb: UInt8[np.ndarray, "h w 3"]) -> list[list[Region]]:
-        """Return the groups of regions that are faces: seen by two, by one that is sure, or by the CNN as well."""
-        return confirmed(rgb, search(rgb, self.plan(rgb.shape)), self.detectors)
+    def regions(self, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Region]:
+        """Return all that any detector took for a face."""
+        return search(rgb, self.plan(rgb.shape))
 
-    def faces(self, rgb: UInt8[np.ndarray, "h w 3"]) -> list[Face]:
-        """Return every face, the largest first; a region that doesn't hold the eyes found is a face of its own."""
+    def faces(self, rgb: UInt8[np.ndarray, "h w 3"], regions: Sequence[Region] | None = None) -> list[Face]:
+        """Return every face, the largest first; a region that doesn't hold the eyes found is a face of its own.
+
+        `regions` are those of this picture, where they are at hand.
+        """
         faces: list[Face] = []
-        for group in self.regions(rgb):
+        seen = self.regions(rgb) if regions is None else regions
+        for group in confirmed(rgb, seen, self.detectors):
             geometry = find_geometry(rgb, group)
             if geometry is None:
                 faces.append(Face(tuple(group), None))
