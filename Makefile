@@ -38,7 +38,7 @@ test: $(STAMP) ## Run the fast tests
 	python -m pytest --numprocesses 2 --dist loadfile -m "not (slow or e2e or real or long)"
 
 test-slow: $(STAMP) ## Run the tests that `make test` leaves out; those marked real need MEMA_ASSETS
-	python -m pytest --numprocesses 3 --dist loadfile -m "(slow or e2e or real) and not long"
+	python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "(slow or e2e or real) and not long"
 
 test-faults: $(STAMP) ## Kill, cut off and damage everything (about 20 minutes, nightly); prints a table, also to .scratch/faults.md
 	python -m pytest -m "faults or long"

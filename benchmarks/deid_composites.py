@@ -114,7 +114,7 @@ def main(
     detector: str = "dlib",
     detector_path: str = "",
     judge: Annotated[Path | None, typer.Option(help="The recogniser; else dlib's, packaged.")] = None,
-    judge_threshold: float = 0.957,
+    judge_threshold: float = 0.954,
     num: int = 200,
     num_sources: int = 1000,
     seed: int = 11,

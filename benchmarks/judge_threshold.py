@@ -13,23 +13,23 @@ import numpy as np
 import typer
 
 from models.identity.recogniser import Recogniser, load_recogniser
-from models.photos.alignment import crop_by_eyes, packaged_predictor
+from models.photos.alignment import packaged_predictor
 from models.photos.detectors import Hog
 from models.photos.every_face import Seeker
-from models.photos.look import JUDGE_PX
 
 FMR, RESAMPLES = 1e-3, 200
 
 
-def embeddings(files: list[Path], seeker: Seeker, judge: Recogniser) -> dict[Path, np.ndarray]:
-    """Return one embedding per photo whose largest face has known eyes."""
-    crops = {}
+def embeddings(files: list[Path], seeker: Seeker, judge: Recogniser) -> np.ndarray:
+    """Return the embeddings of the photos whose largest face has known eyes, as models.photos.look takes them."""
+    pictures, eyes = [], []
     for file in files:
         picture = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)  # pyright: ignore
-        faces = [face for face in seeker.faces(picture) if face.geometry]
-        if faces and faces[0].geometry is not None:
-            crops[file] = crop_by_eyes(picture, faces[0].geometry.eyes, JUDGE_PX).image
-    return dict(zip(crops, judge.embed(list(crops.values())), strict=True))
+        known = next((face.geometry for face in seeker.faces(picture) if face.geometry), None)
+        if known is not None:
+            pictures.append(picture)
+            eyes.append(known.eyes)
+    return judge.embed_at(pictures, eyes)
 
 
 def threshold(vectors: np.ndarray, rows: np.ndarray) -> float:
@@ -50,7 +50,7 @@ def main(
     )
     seeker = Seeker((Hog(0.0),), 80)
     files = [file for folder in folders for file in sorted(folder.rglob("*.jpg"))]
-    vectors = np.array(list(embeddings(files, seeker, network).values()))
+    vectors = embeddings(files, seeker, network)
     everyone = np.arange(len(vectors))
     at = threshold(vectors, everyone)
     generator = np.random.default_rng(0)
@@ -64,10 +64,21 @@ def main(
             for one in sorted(folder.iterdir())
             if one.is_dir()
         ]
-        same = [float(a @ b) for one in known for a, b in itertools.combinations(one.values(), 2)]
+        same = [
+            [float(a @ b) >= at for a, b in itertools.combinations(one, 2)] for one in known if len(one) > 1
+        ]
+        drawn = [
+            _share([same[i] for i in generator.integers(len(same), size=len(same))]) for _ in range(1000)
+        ]
+        low, high = np.quantile(drawn, (0.025, 0.975))
+        pairs = sum(map(len, same))
         print(
-            f"{folder.name}: {np.mean(np.array(same) >= at):.3f} of {len(same)} pairs of {len(known)} people match"
+            f"{folder.name}: {_share(same):.3f} [{low:.3f}, {high:.3f}] of {pairs} pairs of {len(same)} people match"
         )
+
+
+def _share(groups: list[list[bool]]) -> float:
+    return sum(map(sum, groups)) / sum(map(len, groups))
 
 
 if __name__ == "__main__":

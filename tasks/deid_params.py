@@ -65,7 +65,7 @@ class DeidFiles(Section):
     )
     doubtful_faces: Literal["hide", "refuse"] = "hide"  # whose eyes can't be placed with certainty
     judge: str = ""  # a recogniser that the method doesn't use; empty: dlib's, which is packaged
-    judge_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.957
+    judge_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.954
     min_size_px: Count
     max_megapixels: Annotated[float, Field(gt=0, le=178)]  # Pillow refuses more
     max_aspect: Annotated[float, Field(ge=1)]

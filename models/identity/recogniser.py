@@ -1,6 +1,7 @@
 """A recogniser from its file: ONNX through insightface's model zoo, or dlib's network."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,6 +14,7 @@ from jaxtyping import Float, UInt8
 
 from models.identity.chip import INSIGHTFACE_EYES, chip
 from models.identity.dlib_network import DlibNetwork
+from models.photos.alignment import LEFT_EYE, RIGHT_EYE, crop_by_eyes
 
 Alignment = Literal["frame", "template"]
 BATCH = 64
@@ -24,6 +26,13 @@ class Recogniser(Protocol):
 
     def embed(self, images: Any) -> Float[np.ndarray, "n d"]:
         """Return one embedding per aligned RGB uint8 face, any square size."""
+        ...
+
+    def embed_at(self, pictures: Any, eyes: Any) -> Float[np.ndarray, "n d"]:
+        """Return one embedding per picture of the face whose eye centres (px, viewer's left first) are given.
+
+        It sees what a published recogniser wants to see; this project's frame ends at the mouth.
+        """
         ...
 
 
@@ -54,12 +63,19 @@ class OnnxRecogniser:
 
     def embed(self, images: Images) -> Float[np.ndarray, "n d"]:
         """Return one L2-normalised embedding per aligned RGB face."""
+        return self._embed(self._chip(image) for image in images)
+
+    def embed_at(self, pictures: Images, eyes: Sequence[np.ndarray]) -> Float[np.ndarray, "n d"]:
+        """Return one embedding per picture of the face at these eyes."""
+        places = (LEFT_EYE, RIGHT_EYE) if self.alignment == "frame" else _template_eyes(self._size)
+        return self._embed(
+            crop_by_eyes(rgb, at, self._size, places).image for rgb, at in zip(pictures, eyes, strict=True)
+        )
+
+    def _embed(self, chips: Iterator[np.ndarray]) -> Float[np.ndarray, "n d"]:
         parts = []
-        for start in range(0, len(images), BATCH):
-            chips = [
-                self._chip(image)[..., ::-1] for image in images[start : start + BATCH]
-            ]  # the zoo takes BGR
-            parts.append(self._network.get_feat([np.ascontiguousarray(face) for face in chips]))
+        while some := list(itertools.islice(chips, BATCH)):
+            parts.append(self._network.get_feat([np.ascontiguousarray(face[..., ::-1]) for face in some]))
         if not parts:
             return np.zeros((0, int(self._network.output_shape[-1])), np.float32)
         found = np.concatenate(parts).astype(np.float32)

@@ -51,9 +51,14 @@ def crop_largest(rgb: UInt8[np.ndarray, "h w 3"], find: Detector, size: int) -> 
     return Aligned(crop.image, crop.flags + (["several_faces"] if len(faces) > 1 else []))
 
 
-def crop_by_eyes(rgb: UInt8[np.ndarray, "h w 3"], eyes: Float[np.ndarray, "2 2"], size: int) -> Aligned:
-    """Rotate, scale and shift so that the eye centres (viewer's left first) come to their places."""
-    target = np.array([LEFT_EYE, RIGHT_EYE]) * size
+def crop_by_eyes(
+    rgb: UInt8[np.ndarray, "h w 3"],
+    eyes: Float[np.ndarray, "2 2"],
+    size: int,
+    places: Float[np.ndarray, "2 2"] | tuple = (LEFT_EYE, RIGHT_EYE),
+) -> Aligned:
+    """Rotate, scale and shift so that the eye centres (viewer's left first) come to their places (shares)."""
+    target = np.array(places) * size
     source_gap, target_gap = complex(*(eyes[1] - eyes[0])), complex(*(target[1] - target[0]))
     if abs(source_gap) < 2:
         raise Rejection("no_face", "eye centres coincide")

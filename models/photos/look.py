@@ -10,17 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from models.identity.recogniser import Recogniser
-from models.photos.alignment import crop_by_eyes
 from models.photos.detectors import Cnn, Hog
 from models.photos.every_face import Face, Seeker, confirmed
 from models.photos.regions import Region, changed_share, differs, resemblance
 from models.photos.search import Pass, search
 
 MIN_CHANGED = 0.95  # of the disc that holds a face's eyes
-MAX_RESEMBLANCE = (
-    0.93  # of a coarse view of that disc: noise or other colours change every pixel and hide nobody
-)
-JUDGE_PX = 160
+# of a coarse view of that disc: noise or other colours change every pixel and hide nobody
+MAX_RESEMBLANCE = 0.93
 OTHER_SCALE = 0.85  # than that of the first search: a face that slipped through its scales meets others
 HOG_PIXELS = 3e6
 
@@ -90,8 +87,8 @@ def likeness(
     """Return per face the cosine of its embeddings before and after, at the place where it was."""
     if not faces:
         return []
-    pictures = [crop_by_eyes(rgb, eyes_of(face), JUDGE_PX).image for rgb in (before, after) for face in faces]
-    found = recogniser.embed(pictures)
+    eyes = [eyes_of(face) for face in faces]
+    found = recogniser.embed_at([rgb for rgb in (before, after) for _ in faces], [*eyes, *eyes])
     return [float(cosine) for cosine in (found[: len(faces)] * found[len(faces) :]).sum(axis=1)]
 
 

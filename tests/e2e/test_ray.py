@@ -91,6 +91,7 @@ def wait_until(ready: Callable[[], object], process: subprocess.Popen[bytes], fo
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_a_killed_driver_leaves_shards_that_the_next_one_takes_up(nodes, saved, expected, tmp_path):
     address, _ = nodes
     folder = workspace(tmp_path / "work", saved)

@@ -27,7 +27,7 @@ def run():
 run()
 """
 SERVER = [sys.executable, "-m", "flows.server"]
-pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def test_a_run_outlives_the_server_or_is_taken_up_by_the_same_command(tmp_path: Path, tally: Tally) -> None:

@@ -42,8 +42,9 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def workspace(folder: Path, saved: SavedGenerator) -> Path:
-    """A working directory with params.yaml, a plan of twelve shards, a LoRA, public and patients' faces."""
+    """A working directory: dvc.yaml and params.yaml, a plan of twelve shards, a LoRA, public and patients' faces."""
     folder.mkdir()
+    shutil.copy(ROOT / "dvc.yaml", folder)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["generator"] = {"path": str(saved.folder), "ip_adapter": str(saved.ip_adapter)}
     params["train_lora"] = SECTION | {"epochs": 6, "checkpoint_every": 4, "grid_every": 2}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from insightface.data import get_image
 
+from models.photos.alignment import crop_by_eyes
 from models.photos.detectors import Hog
 from models.photos.every_face import FRAMED, Face, Seeker
 from models.photos.hiding import hide
@@ -19,6 +20,9 @@ class Mean:
     def embed(self, images: list[np.ndarray]) -> np.ndarray:
         rows = np.array([image[::16, ::16].reshape(-1) for image in images], np.float32) - 128
         return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-6)
+
+    def embed_at(self, pictures: list[np.ndarray], eyes: list[np.ndarray]) -> np.ndarray:
+        return self.embed([crop_by_eyes(rgb, at, 160).image for rgb, at in zip(pictures, eyes, strict=True)])
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from models.segmentation.masks import mask_sha256
 from tasks.label_studio.access import SAM_HOST
-from tests.click_world import IDS, Site, body, build_site, logged, masks, region
+from tests.click_world import KEYS, Site, body, build_site, logged, masks, region
 from tests.e2e.processes import free_port
 from tests.toy_sam import save_sam
 
@@ -64,7 +64,7 @@ def test_killed_between_two_clicks(tmp_path: Path) -> None:
     before = site.log.read_bytes()
     with site.log.open("ab") as handle:
         handle.write(before[:100])
-    (site.root / "files" / f"{IDS[1]}.png").unlink()  # its embedding is kept
+    (site.root / "files" / f"{KEYS[1]}.png").unlink()  # its embedding is kept
     with served(site, port):
         second = masks(httpx.post(url, json=body(region(60, 70), image=1), timeout=60).json())[0]
     assert (second == first).all()
