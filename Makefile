@@ -37,6 +37,7 @@ test test-slow test-faults: export OMP_NUM_THREADS := 1
 test: $(STAMP) ## Run the fast tests
 	python -m pytest --numprocesses 2 --dist loadfile -m "not (slow or e2e or real or long)"
 
+# In the order of the files: the longest, each alone in its file, would else begin last.
 test-slow: $(STAMP) ## Run the tests that `make test` leaves out; those marked real need MEMA_ASSETS
 	python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "(slow or e2e or real) and not long"
 

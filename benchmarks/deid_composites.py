@@ -18,14 +18,14 @@ import numpy as np
 import typer
 
 from benchmarks.composites import Composite, TrueFace, composite, eye_mask, load_sources, megapixels
+from models.deid.checked import conceal_and_look
 from models.deid.deidentifier import load_deidentifier
-from models.deid.pictures import FaceCipher, conceal
+from models.deid.pictures import FaceCipher
 from models.identity.recogniser import load_recogniser
 from models.photos.alignment import packaged_predictor
 from models.photos.detectors import UltraFace
 from models.photos.every_face import Face, Seeker, load_seeker
-from models.photos.hiding import plan_faces
-from models.photos.look import Judge, look
+from models.photos.look import Judge
 from models.photos.regions import Region, differs, grouped
 
 MIN_CHANGED = 0.95
@@ -52,18 +52,26 @@ def outcome(
     """Return how the photo ends under a method, and the share changed of each face's eyes that show."""
     if not faces:
         return {"end": "no_face"}
-    plan = plan_faces(faces, photo.rgb.shape, method.image_size_px)
-    passwords = np.random.default_rng(0).standard_normal((len(plan.places), 512)).astype(np.float32)
-    after = conceal(photo.rgb, plan.places, method, passwords, plan.hidden).picture
+    checked = conceal_and_look(photo.rgb, faces, method, _passwords, seeker, judge)
+    after, plan, found = checked.concealed.picture, checked.plan, checked.finding
     changed = differs(photo.rgb, after)
     shares = [float(changed[eye_mask(face, changed.shape)].mean()) for face in photo.faces]
-    found = look(photo.rgb, after, faces, seeker, judge)
     end = "face_left" if found.left else "leaves"
     if end == "leaves" and found.likest >= judge.threshold:
         end = "still_recognisable"
     _thumbnail(sheet, end, photo.rgb, after)
-    return {"end": end, "likest": round(found.likest, 3), "shares": [round(share, 3) for share in shares],
-            "replaced": len(plan.places), "hidden": len(plan.hidden)}  # fmt: skip
+    return {
+        "end": end,
+        "likest": round(found.likest, 3),
+        "shares": [round(share, 3) for share in shares],
+        "replaced": len(plan.places),
+        "hidden": len(plan.hidden),
+        "missed": len(checked.faces) - len(faces),
+    }
+
+
+def _passwords(num: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((num, 512)).astype(np.float32)
 
 
 def _thumbnail(stem: Path, end: str, before: np.ndarray, after: np.ndarray) -> None:

@@ -95,9 +95,9 @@ class UltraFace:
     path: str
     threshold: float = 0.5
     name: str = "ultraface"
-    window_px: int = 16
+    window_px: int = 22  # it sees down to 16, and half of those
     tile: tuple[int, int] | None = (320, 240)
-    sure: float = 0.9
+    sure: float = 0.6
 
     @cached_property
     def _session(self) -> Any:

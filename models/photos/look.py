@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from models.identity.recogniser import Recogniser
 from models.photos.detectors import Cnn, Hog
 from models.photos.every_face import Face, Seeker, confirmed
-from models.photos.regions import Region, changed_share, differs, resemblance
+from models.photos.regions import Region, changed_share, differs, resemblance, window
 from models.photos.search import Pass, search
 
 MIN_CHANGED = 0.95  # of the disc that holds a face's eyes
@@ -24,7 +24,7 @@ HOG_PIXELS = 3e6
 
 @dataclass(frozen=True)
 class Finding:
-    """What was seen: regions that stay, and of each face found before how alike it still is to itself (cosine)."""
+    """What was seen: regions that stay, and how alike faces found before still are to themselves (cosine)."""
 
     left: list[Region] = field(default_factory=list)
     similarities: list[float] = field(default_factory=list)
@@ -84,12 +84,22 @@ def likeness(
     faces: Sequence[Face],
     recogniser: Recogniser,
 ) -> list[float]:
-    """Return per face the cosine of its embeddings before and after, at the place where it was."""
+    """Return per face the cosine of its embeddings before and after, at the place where it was.
+
+    Of a face whose squares are of one colour now nothing is left to be known by: recognisers find all such places
+    alike, so they are not asked, and it has none.
+    """
+    faces = [face for face in faces if not all(_plain(region, after) for region in face.regions)]
     if not faces:
         return []
     eyes = [eyes_of(face) for face in faces]
     found = recogniser.embed_at([rgb for rgb in (before, after) for _ in faces], [*eyes, *eyes])
     return [float(cosine) for cosine in (found[: len(faces)] * found[len(faces) :]).sum(axis=1)]
+
+
+def _plain(region: Region, rgb: UInt8[np.ndarray, "h w 3"]) -> bool:
+    pixels = rgb[window(region.box(), rgb.shape)].reshape(-1, 3)
+    return bool((pixels == pixels[:1]).all())
 
 
 def eyes_of(face: Face) -> Float[np.ndarray, "2 2"]:

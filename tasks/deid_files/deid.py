@@ -4,19 +4,20 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from models.deid.checked import Checked, conceal_and_look
 from models.deid.contents import FILE_ID_BYTES, Contents, pack, unpack
 from models.deid.passwords import Passphrase
-from models.deid.pictures import conceal, face_passwords
+from models.deid.pictures import face_passwords
 from models.deid.sidecar import Keys, new_keys, open_sealed, seal
 from models.diffusion.images import encode_png
 from models.photos.decoding import decode_photo
 from models.photos.duplicates import thumbnail
 from models.photos.hiding import plan_faces
-from models.photos.look import look
 from models.photos.rejection import Rejection
 from tasks import schemas
 from tasks.deid_files.outcome import why_failed
@@ -108,12 +109,13 @@ class Deid:
         if self.expect_faces not in (None, num_faces):
             raise Rejection("unexpected_faces", f"{num_faces} found, --expect-faces {self.expect_faces}")
 
-    def _look(self, rgb: np.ndarray, after: np.ndarray, account: Account) -> None:
+    def _check(self, checked: Checked, account: Account) -> None:
         """Raise Rejection where a face stays on the result, or one that was replaced is still recognised."""
-        judge = self.eyes.judge
-        found = look(rgb, after, account.faces, self.eyes.seeker, judge)
+        found, judge = checked.finding, self.eyes.judge
+        account.faces, account.plan = checked.faces, checked.plan
         account.similarities, account.left = found.similarities, found.left
-        account.see_result(after)
+        account.see_result(checked.concealed.picture)
+        self._expect(len(account.faces))
         if found.left:
             raise Rejection("face_left", f"{len(found.left)} places show a face that is as it was")
         if found.likest >= judge.threshold:
@@ -150,14 +152,17 @@ class Deid:
         account: Account,
     ) -> tuple[Contents, Keys, bytes]:
         """Return what to seal, under which keys, and the picture's file; a prior run's id gives its picture."""
-        model, plan = self.network.deidentifier, account.plan
-        assert plan is not None
+        model = self.network.deidentifier
         assert self.passphrase is not None
         keys = prior[1] if prior else new_keys(self.passphrase)
         file_id = prior[0].file_id if prior else os.urandom(FILE_ID_BYTES)
-        passwords = face_passwords(keys.password_root, file_id, len(plan.places))
-        concealed = conceal(rgb, plan.places, model, passwords, plan.hidden)
-        self._look(rgb, concealed.picture, account)
+        checked = conceal_and_look(
+            rgb, account.faces, model, partial(face_passwords, keys.password_root, file_id),
+            self.eyes.seeker, self.eyes.judge, self.eyes.first(rgb, model.image_size_px),
+            hide_missed=self.settings.doubtful_faces == "hide",
+        )  # fmt: skip
+        self._check(checked, account)
+        concealed, plan = checked.concealed, checked.plan
         picture = encode_png(concealed.picture)
         contents = Contents(
             features=concealed.features,
