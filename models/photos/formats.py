@@ -4,6 +4,16 @@ import re
 
 # Formats that decode, by Pillow's names; PostScript and the like are left out: they run programs
 READABLE = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "HEIF", "AVIF")
+PICTURES = (
+    *READABLE,
+    "BigTIFF",
+    "DICOM",
+    "JPEG 2000",
+    "JPEG XL",
+    "Photoshop file",
+    "OpenEXR",
+    "Radiance picture",
+)
 EXPORT = "export it as JPEG, PNG or TIFF"
 
 # (offset, bytes, format); the first that fits wins
@@ -85,8 +95,9 @@ def format_of(data: bytes) -> str:
 
 
 def is_picture(head: bytes) -> bool:
-    """Tell whether a file's first bytes are those of a picture that decodes."""
-    return format_of(head) in READABLE
+    """Tell whether a file's first bytes are those of a picture, whether or not it decodes."""
+    name = format_of(head)
+    return name in PICTURES or name.endswith("raw photo")
 
 
 def remedy(name: str) -> str:

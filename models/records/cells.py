@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 
-from models.records.refusals import CONSENTS, DELETES, OF_CONSENT, REFUSAL, USE_OF_PHOTOS, WITHDRAWS
+from models.records.refusals import (
+    CONSENTS,
+    DELETES,
+    OF_CONSENT,
+    OF_WITHDRAWAL,
+    REFUSAL,
+    USE_OF_PHOTOS,
+    WITHDRAWS,
+)
 from models.records.vocabulary import (
     EYES,
     GENDERS,
@@ -97,6 +105,12 @@ def ends_consent(remark: str) -> bool:
     return (refuses and OF_CONSENT.search(said) is not None) or (
         (refuses or DELETES.search(said) is not None) and USE_OF_PHOTOS.search(said) is not None
     )
+
+
+def tells_withdrawal(text: str) -> bool:
+    """Tell whether a text that is no record's speaks of refusals or withdrawals, whoever's."""
+    said = words(text)
+    return OF_WITHDRAWAL.search(said) is not None or WITHDRAWS.search(said) is not None
 
 
 @lru_cache(1 << 12)

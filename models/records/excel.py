@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, time
 from typing import Any
 
-from models.records.refusals import OF_WITHDRAWAL
-from models.records.vocabulary import words
+from models.records.cells import tells_withdrawal
 
 MAX_UNPACKED_BYTES = 1 << 31
 SAFE_DIGITS = 15  # Excel keeps no more: a longer number is not the one that was typed
@@ -70,7 +69,7 @@ def _refuse_withdrawals(sheets: list[Any], read: Any, file: str) -> None:
         if sheet is read:
             continue
         cells = (cell for row in _rows(sheet) for cell in row)
-        if any(OF_WITHDRAWAL.search(words(text)) for text in (sheet.title, *cells)):
+        if any(map(tells_withdrawal, (sheet.title, *cells))):
             raise ValueError(
                 f"records: sheet {number} of {file} tells of refusals or withdrawals, and one sheet alone is read; "
                 "put them into the table's consent column, then delete that sheet"

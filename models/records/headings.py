@@ -10,6 +10,7 @@ NAMES = tuple(dict.fromkeys(HEADINGS.values()))
 REQUIRED = ("patient_id", "file", "consent")
 CODED = ("gender", "eye", "consent", "withdrawal")
 REPEATABLE = ("record_id",)  # one more is ignored; of other columns two may disagree
+CODED_BARE = re.compile(r"\b\d+\s*[=→]\s*[^\W\d_]+|\b[^\W\d_]+\s*[=→]\s*\d+\b")
 BRACKETS = re.compile(r"[(\[{<（【]([^)\]}>）】]*)[)\]}>）】]?")
 MAX_SHOWN = 40
 
@@ -34,6 +35,8 @@ def column_of(index: int, heading: str) -> Column:
     text = visible(heading).strip("\"' ")
     bracket = " ".join(BRACKETS.findall(text))
     bare = BRACKETS.sub(" ", text)
+    if len(told := CODED_BARE.findall(bare)) > 1:  # without brackets: Withdrawn? 0=yes 1=no
+        bracket, bare = " ".join([bracket, *told]), CODED_BARE.sub(" ", bare)
     name = HEADINGS.get(key(text)) or HEADINGS.get(key(bare)) or ""
     units = [YEARS[word] for word in map(key, words(bracket).split()) if word in YEARS]
     if not name:

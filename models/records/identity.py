@@ -17,7 +17,8 @@ YEAR_DAYS = 365.2425
 AGE_SLACK_YEARS = 1.0  # ages are rounded, and told of the day before or after
 MAX_LISTED = 5
 JOINED = re.compile(r"[;,|&+/\\]+")
-ANY_SEPARATOR = re.compile(r"[;,|&+/\\\s]+")
+DECORATION = re.compile(r"[\s_:()\[\]]+")
+ANY_SEPARATOR = re.compile(r"[;,|&+/\\\s_:()\[\]*]+")
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def _refusals(records: list[Record], by_key: Mapping[str, set[str]]) -> dict[str
     """
     refused: dict[str, int] = {}
     seen = Counter(record.person for record in records)
+    shapes = Counter(_shape(one) for one in {record.person: record.patient_id for record in records}.values())
+    of_record = {record.record_id: record.person for record in records if record.record_id and record.person}
     above, likely = "", Likely(by_key)
     for record in records:
         above = record.person or above
@@ -115,15 +118,27 @@ def _refusals(records: list[Record], by_key: Mapping[str, set[str]]) -> dict[str
             refused.setdefault(above, record.line)
         if record.person:
             refused.setdefault(record.person, record.line)
+        elif one := of_record.get(record.record_id):
+            refused.setdefault(one, record.line)
         if seen[record.person] == 1 or not record.person:
             for one in likely(record.patient_id):
                 refused.setdefault(one, record.line)
+        # an id shaped as no other is one that something was written to: "Patient P001", "P001_withdrawn"
+        is_own = record.person and not (seen[record.person] == 1 and shapes[_shape(record.patient_id)] == 1)
+        numbers = () if is_own else filter(str.isdecimal, DECORATION.split(record.patient_id))
+        for one in (one for number in numbers for one in likely(number)):
+            refused.setdefault(one, record.line)
         texts = record.texts or (record.patient_id,)
-        split = JOINED if record.person else ANY_SEPARATOR
+        split = JOINED if is_own else ANY_SEPARATOR
         for piece in {piece for text in texts for piece in (text, *split.split(text)) if piece}:
             for person in {person for found in id_keys(piece) for person in by_key.get(found, ())}:
                 refused.setdefault(person, record.line)
     return refused
+
+
+def _shape(patient_id: str) -> str:
+    """Return an id with a for its words and 0 for its numbers: ids of one kind share it."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", patient_id))
 
 
 def _is_several(patient_id: str, by_key: Mapping[str, set[str]]) -> bool:

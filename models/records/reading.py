@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.photos.formats import format_of
+from models.records.cells import tells_withdrawal
 from models.records.encoding import decode_lines
 from models.records.excel import is_workbook, read_sheet
 from models.records.headings import REQUIRED, Column, check_columns, columns_of, missing
@@ -146,7 +147,11 @@ def _collect(
         if not "".join(cells).strip():
             counts["blank"] += length
         elif length == 1 and _is_footer(cells):
-            counts["footer"] += 1
+            if any(map(tells_withdrawal, cells)):
+                rows.append(Row(at + 1, cells, "bad_row", "found a line that ends the list and tells of a refusal; "
+                                "expected a row for the patient"))  # fmt: skip
+            else:
+                counts["footer"] += 1
         elif (
             consent < len(cells) and key(cells[consent]) in HEADINGS and _is_heading(cells, columns, file, at)
         ):
@@ -215,6 +220,11 @@ def _check_preamble(lines: list[str], file: str) -> None:
             raise ValueError(
                 f"records: {file}, line {number} looks like a record and stands before the heading; "
                 "put the heading first"
+            )
+        if tells_withdrawal(line):
+            raise ValueError(
+                f"records: {file}, line {number} stands before the heading and tells of a refusal or withdrawal; put "
+                "it into the patient's row, and take the line out"
             )
 
 

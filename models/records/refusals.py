@@ -21,12 +21,17 @@ REFUSAL = re.compile(
 # A heading of these, in `words`, tells of consent or of its end whatever else it says: "Widerrufsdatum"
 OF_WITHDRAWAL = re.compile(
     r"wi(e)?derr|widerspr|withdr|revo[kc]|opt(ed)? ?out|refus|declin|\bobject(s|ed|ion|ions)?\b|zuruckgez|zuruckgen|"
-    r"verweig|abgelehnt|ablehn|retrait|retire|retract|oppos|erasure|deletion|losch|[撤拒]|退出"
+    r"verweig|abgelehnt|ablehn|retrait|retire|retract|oppos|erasure|deletion|losch|[撤拒]|退出|"
+    r"\bdo not use|nicht (mehr )?verwend|\bgesperrt|\bsperr(e|en|ung|vermerk)?\b|\bblocked|studienabbruch|study exit|"
+    r"\bdrop(ped)? ?out|\bexcluded\b|\beinw(illigung)? zurue?ck|删除|停用"
 )
 OF_CONSENT = re.compile(r"consent|einwill|\beinw\b|einverst|zustimm|\baccord\b|同意|授权")
 # A remark that ends consent: outright, beside a word of consent, or about what may be done with the photo
 WITHDRAWS = re.compile(
-    r"wi(e)?derruf|widerspr[ou]ch|withdr[ae]w|revok|revoqu|\bopt(ed|s)? ?out\b|撤回|撤销|退出"
+    r"wi(e)?derruf|widerspr[ou]ch|withdr[ae]w|revok|revoqu|\bopt(ed|s)? ?out\b|撤回|撤销|退出|要求删除|"
+    r"\b(do not|don t|not to be) use|\bnicht (mehr )?(verwend|nutz|benutz|teilnehm|mitmach)|\bzuruck(genommen|gezogen)|"
+    r"\bgesperrt\b|\b(no longer|not) (\w+ ){0,2}(participat|take part)|\bne (souhaite|veut) (plus|pas)|\bstudy exit|"
+    r"\bdrop(ped)? ?out\b|\b(gdpr|dsgvo|rgpd)\b.*(17|request|antrag|demande|losch|eras|delet)|\berasure\b"
 )
 USE_OF_PHOTOS = re.compile(
     r"(?=.*(photo|foto|bild|image|picture|cliche|daten|\bdata\b|donnees|照片|图|数据))"

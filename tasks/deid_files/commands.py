@@ -51,17 +51,17 @@ def deid(
         from tasks.deid_files.deid import Deid
         from tasks.deid_files.keys import read_passphrase
         from tasks.deid_files.outcome import conclude, run_jobs
-        from tasks.deid_files.places import halves, photo_jobs, refuse_within, zone
+        from tasks.deid_files.places import halves, leaving, photo_jobs, refuse_within, zone
         from tasks.deid_files.report import Report
         from tasks.deid_files.settings import Network, load_eyes, load_settings
         from tasks.deid_files.trail import Trail
 
         settings = load_settings()
         todo = photo_jobs(source, out)
-        whole = source.is_dir()
-        if whole:
-            refuse_within(out, {"--key-file": key_file, **settings.logs})
-        folder = zone(settings.reports, "deid", source, out)
+        whole, leaves = source.is_dir(), leaving(source, out)
+        if leaves:
+            refuse_within(leaves, {"--key-file": key_file, **settings.logs})
+        folder = zone(settings.reports, "deid", source, leaves)
         network = Network(model or Path(settings.model), rehearse)
         _ = network.sha256  # a missing model is told before anything is asked
         eyes = load_eyes(settings, network, aligned)

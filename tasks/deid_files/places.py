@@ -104,6 +104,17 @@ def refuse_within(out: Path, secrets: dict[str, Path | None]) -> None:
             raise ValueError(f"{name}: lies within OUT, which leaves the hospital; move it, or name another")
 
 
+def leaving(source: Path, out: Path) -> Path | None:
+    """Return the folder that leaves the hospital: OUT, or that of a single picture if it is nobody's place of work.
+
+    The photo's own folder and the present one hold more than what leaves.
+    """
+    if source.is_dir():
+        return out
+    folder = (out if out.is_dir() else out.parent).resolve()
+    return None if any(place.resolve().is_relative_to(folder) for place in (source, Path())) else folder
+
+
 def photo_jobs(source: Path, out: Path) -> Todo:
     """Return what `mema deid` has to do; raises ValueError where a picture would land in the input."""
     if source.is_dir():

@@ -45,9 +45,10 @@ def test_bytes_that_are_no_utf8_stay_distinct(tmp_path):
 def test_other_files_are_told_apart_and_counted(tmp_path):
     put(tmp_path, {"a.png": PNG, "deep/b.png": PNG, "a.json": b"{}", "notes.txt": b"x", "zero.jpg": b""})
     put(tmp_path, {"Thumbs.db": b"\xd0\xcf", ".DS_Store": b"\0", "._a.png": b"\0\5\x16\7", "a.xmp": b"<x>"})
-    put(tmp_path, {"really.txt": PNG, "unknown": b"?", "film.mp4": b"\0\0\0\x18ftypmp42"})
+    put(tmp_path, {"really.txt": PNG, "unknown": b"?", "film.mp4": b"\0\0\0\x18ftypmp42",
+                   "scan.txt": b"\0\0\0\x0cjP  \r\n"})  # fmt: skip
     found = list_folder(tmp_path)
-    assert set(found.photos) == {"a.png", "deep/b.png", "really.txt", "unknown", "film.mp4"}
+    assert set(found.photos) == {"a.png", "deep/b.png", "really.txt", "unknown", "film.mp4", "scan.txt"}
     assert found.count_others() == {"empty": 1, "metadata": 1, "system": 3, "text": 2}
     assert found.others["zero.jpg"] == "empty"
 

@@ -96,3 +96,48 @@ def test_a_further_diagnosis_of_another_class_costs_the_photo(tmp_path, heading,
 def test_a_record_outside_the_table_is_no_title_and_no_remark(tmp_path, lines):
     with pytest.raises(ValueError, match=r"looks like (a record|further records)"):
         kept(tmp_path, lines)
+
+
+@pytest.mark.parametrize(
+    "written", ["Patient P001", "P001 Meier", "P001_withdrawn", "P001 (alt: Q7)", "ID: P001", "Pat.-Nr. 001"]
+)
+def test_a_refusal_reaches_an_id_to_which_something_was_written(tmp_path, written):
+    lines = [HEADING, "P001,a.jpg,yes,BCC", "P002,b.jpg,yes,BCC", f"{written},,withdrawn,"]
+    assert kept(tmp_path, lines) == {"P002"}
+
+
+@pytest.mark.parametrize(
+    "written", ["do not use!", "nicht mehr verwenden", "Zusage zurückgenommen", "gesperrt", "GDPR erasure request",
+                "DSGVO Art. 17 Antrag", "Patient möchte nicht mehr teilnehmen", "ne souhaite plus participer",
+                "study exit on own wish", "要求删除"],
+)  # fmt: skip
+def test_remarks_that_end_consent_in_words_of_other_clinics(tmp_path, written):
+    lines = [f"{HEADING},remark", f"P001,a.jpg,yes,BCC,{written}", "P002,b.jpg,yes,BCC,left eye swollen"]
+    assert kept(tmp_path, lines) == {"P002"}
+
+
+@pytest.mark.parametrize("heading", ["Do not use", "Sperrvermerk", "Dropout", "Excluded", "Einw_zurueck"])
+def test_columns_that_end_consent_in_words_of_other_clinics(tmp_path, heading):
+    lines = [f"{HEADING},{heading}", "P001,a.jpg,yes,BCC,x", "P002,b.jpg,yes,BCC,"]
+    assert kept(tmp_path, lines) == {"P002"}
+
+
+def test_a_coding_in_a_heading_without_brackets_counts(tmp_path):
+    lines = [f"{HEADING},Withdrawn? 0=yes 1=no", "P001,a.jpg,yes,BCC,0", "P002,b.jpg,yes,BCC,1"]
+    assert kept(tmp_path, lines) == {"P002"}
+
+
+@pytest.mark.parametrize("line", ["Total withdrawn: P001,,,", "End,P001 withdrew,,"])
+def test_a_sum_below_the_table_that_tells_of_a_withdrawal_counts(tmp_path, line):
+    lines = [HEADING, "P001,a.jpg,yes,BCC", "P002,b.jpg,yes,BCC", line]
+    assert kept(tmp_path, lines) == {"P002"}
+
+
+def test_a_title_that_tells_of_a_withdrawal_refuses_the_table(tmp_path):
+    with pytest.raises(ValueError, match="line 1 stands before the heading and tells of a refusal"):
+        kept(tmp_path, ["Withdrawn since: P001", HEADING, "P001,a.jpg,yes,BCC"])
+
+
+def test_a_withdrawal_by_the_record_s_id_counts(tmp_path):
+    lines = [f"{HEADING},record_id", "P001,a.jpg,yes,BCC,1", "P002,b.jpg,yes,BCC,2", "unknown,,withdrawn,,1"]
+    assert "P001" not in kept(tmp_path, lines)

@@ -122,6 +122,23 @@ def test_a_key_and_a_log_in_the_folder_that_leaves_are_refused(hospital):
     assert [path.name for path in hospital.out.iterdir()] == ["key"]
 
 
+def test_a_single_picture_s_folder_gets_no_report_log_or_key(hospital):
+    (hospital.photos / "a.png").write_bytes(encoded(smooth(1)))
+    leaves = Path("../leaves").resolve()
+    leaves.mkdir()
+    picture, more = leaves / "a.png", ("--aligned", "--key-file")
+    assert "--key-file: lies within OUT" in mema(
+        "deid", hospital.photos / "a.png", picture, *more, write_key(str(leaves / "key"), PASSPHRASE)
+    ).output  # fmt: skip
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["deid_files"]["reports"] = str(leaves)
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    result = mema("deid", hospital.photos / "a.png", picture, *more, hospital.key)
+    assert result.exit_code == 2
+    assert "deid_files.reports: lies within OUT" in result.output
+    assert [path.name for path in leaves.iterdir()] == ["key"]
+
+
 def test_a_key_file_that_is_a_link_is_refused(hospital):
     Path("link").symlink_to("key")
     result = mema("deid", "photos", "out", "--key-file", "link", "--aligned")
