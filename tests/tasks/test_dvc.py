@@ -94,6 +94,7 @@ def test_stages_stand_in_the_order_of_the_file(tmp_path: Path) -> None:
     assert dvc.stages(tmp_path / "dvc.yaml") == ["b", "a"]
 
 
+@pytest.mark.slow
 def test_an_added_folder_names_its_remote_also_when_added_again(project: Path) -> None:
     folder = project / "exports"
     folder.mkdir()

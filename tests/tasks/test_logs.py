@@ -159,6 +159,7 @@ def hospital(folder: Path) -> list[str]:
     return sorted(parts | {"MRN", NUMBER})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", logs.FORMATS)
 def test_no_line_of_the_ingest_names_a_patient_or_a_file(tmp_path: Path, form: str) -> None:
     names = hospital(tmp_path)

@@ -109,6 +109,7 @@ def test_a_grid_shows_each_disease_once(saved):
     assert (decode(Path("lora/grids/step-000003.png").read_bytes()) != sheet).any()
 
 
+@pytest.mark.slow
 def test_photos_held_out_change_nothing_and_the_others_do(saved):
     train(saved, "before")
     images = coloured_faces()

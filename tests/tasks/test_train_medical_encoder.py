@@ -68,6 +68,7 @@ def run(params: Params, name: str = "encoder") -> dict:
     return json.loads(Path(f"{name}.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_second_lora_is_tuned_on_graded_captions_by_the_loop_of_train_lora(monkeypatch):
     seen: dict[str, Any] = {}
     loop = fine_tuning.train_lora

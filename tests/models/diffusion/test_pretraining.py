@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 import torch
 
 from models.conditions import all_prompts
@@ -53,6 +54,7 @@ def test_every_prompt_has_tokens_of_its_own():
     assert max(len(tokenizer(p).input_ids) for p in all_prompts()) <= PROMPT_TOKENS
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_ends_with_the_same_weights(tmp_path: Path):
     def run(steps: int, name: str) -> torch.Tensor:
         torch.manual_seed(0)

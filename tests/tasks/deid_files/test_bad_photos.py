@@ -50,6 +50,7 @@ BAD = {
 OTHERS = (".DS_Store", "notes.txt", "a.json", "._wide.bmp")
 
 
+@pytest.mark.slow
 def test_each_kind_of_file_gets_a_picture_or_a_reason(hospital):
     for name, data in GOOD.items():
         (hospital.photos / name).write_bytes(data)

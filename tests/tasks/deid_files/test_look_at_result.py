@@ -49,6 +49,7 @@ def run(hospital, *more):
     return mema("deid", hospital.photos, hospital.out, "--key-file", hospital.key, *more)
 
 
+@pytest.mark.slow
 def test_faces_turned_to_all_sides_are_changed_and_come_back(hospital):
     photo = np.asarray(three_ways())
     three_ways().save(hospital.photos / "=three.png")
@@ -67,6 +68,7 @@ def test_faces_turned_to_all_sides_are_changed_and_come_back(hospital):
         assert not list(hospital.out.glob("*.png"))
 
 
+@pytest.mark.slow
 def test_what_the_first_search_misses_and_the_look_sees_is_hidden(hospital, monkeypatch):
     """The finder is made blind to all but one face."""
     faces = Seeker.faces
@@ -132,6 +134,7 @@ def test_the_judge_is_never_the_recogniser_that_the_model_learned_to_fool(hospit
     assert "the one that the model fools" in " ".join(result.output.split())
 
 
+@pytest.mark.slow
 def test_two_people_side_by_side_in_an_aligned_picture_are_both_changed(hospital):
     """Each lies outside the central square in part."""
     pair().save(hospital.photos / "pair.png")
