@@ -97,11 +97,18 @@ def correct_a_mask(clinic: Clinic, reader: Reader) -> tuple[Face, np.ndarray]:
     x, y = inner_point(proposed)
     reader.select_mask(x, y)
     reader.press("b")
-    reader.stroke((x, y), (x + 8 if x < SIZE_PX / 2 else x - 8, y + 8 if y < SIZE_PX / 2 else y - 8))
+    reader.stroke((x, y), nearest_outside(proposed, x, y))
     reader.screenshot("corrected")
     (mask,) = reader.masks()
     assert (mask & ~proposed).any()
     return face, submitted(clinic, reader, key, mask)
+
+
+def nearest_outside(mask: np.ndarray, x: float, y: float) -> tuple[float, float]:
+    """Return the pixel outside a mask that is nearest to a point in it, where a brush adds something."""
+    rows, columns = np.nonzero(~mask)
+    nearest = np.argmin((rows - y) ** 2 + (columns - x) ** 2)
+    return float(columns[nearest]), float(rows[nearest])
 
 
 def submitted(clinic: Clinic, reader: Reader, key: str, mask: np.ndarray) -> np.ndarray:

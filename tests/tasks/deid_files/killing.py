@@ -1,16 +1,30 @@
 """A command that is killed at a random moment, or right before a random file operation of its own."""
 
+import multiprocessing
 import os
 import random
 import signal
 import sys
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+
+import cv2
+import torch
 
 from tasks.deid_files.private import LOCK
 from tests.tasks.deid_files.workspace import mema
 
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    [
+        __name__,
+        "models.deid.deidentifier",
+        *(f"tasks.deid_files.{name}" for name in ("deid", "restore", "rekey")),
+    ]
+)
 OPERATIONS = ("open", "os.rename", "os.mkdir", "os.remove", "os.truncate")
 
 
@@ -22,13 +36,30 @@ class Undisturbed:
     num_operations: int
 
 
-def run(arguments: tuple[str, ...], kill_before: int = 0) -> tuple[int, int]:
-    """Run a command in a child that has all modules already; return (its pid, the pipe that it reports to)."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid:
-        os.close(writer)
-        return pid, reader
+@dataclass(frozen=True)
+class Child:
+    """A command at work, and where it reports to."""
+
+    process: ForkServerProcess
+    reader: Connection
+
+
+def run(arguments: tuple[str, ...], kill_before: int = 0) -> Child:
+    """Run a command in a child that has all modules already, of a server that has run none of them.
+
+    A fork of this process would wait for ever for the threads that dlib or OpenCV began here.
+    """
+    reader, writer = SERVER.Pipe(duplex=False)
+    process = SERVER.Process(target=_work, args=(arguments, kill_before, os.getcwd(), writer))
+    process.start()
+    writer.close()
+    return Child(process, reader)
+
+
+def _work(arguments: tuple[str, ...], kill_before: int, folder: str, writer: Connection) -> None:
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
     count = 0
 
     def hook(event: str, given: tuple) -> None:
@@ -41,24 +72,25 @@ def run(arguments: tuple[str, ...], kill_before: int = 0) -> tuple[int, int]:
 
     sys.addaudithook(hook)
     result = mema(*arguments)
-    os.write(writer, f"{count} {result.exit_code} {result.output}".encode()[:4000])
-    os._exit(0)
+    writer.send((count, result.exit_code, result.output))
 
 
-def finish(child: tuple[int, int]) -> tuple[int, int, str]:
+def finish(child: Child) -> tuple[int, int, str]:
     """Wait for a child; return its file operations, its exit code and what it said; -1 if it was killed."""
-    pid, reader = child
-    with os.fdopen(reader, "rb") as pipe:
-        said = pipe.read().decode()
-    _, status = os.waitpid(pid, 0)
-    if os.WIFSIGNALED(status):
+    try:
+        said = child.reader.recv()
+    except EOFError:
+        said = None
+    child.process.join()
+    if said is None or child.process.exitcode == -signal.SIGKILL:
+        assert child.process.exitcode == -signal.SIGKILL
         return 0, -1, ""
-    count, code, output = said.split(" ", 2)
-    return int(count), int(code), output
+    return said
 
 
 def measure(arguments: tuple[str, ...]) -> Undisturbed:
-    """Run a command to its end."""
+    """Run a command to its end, with the server already up."""
+    finish(run(("deid", "--help")))
     start = time.monotonic()
     count, code, output = finish(run(arguments))
     assert code == 0, output
@@ -71,7 +103,7 @@ def kill(arguments: tuple[str, ...], known: Undisturbed, generator: random.Rando
         return finish(run(arguments, generator.randint(1, known.num_operations)))[1] == -1
     child = run(arguments)
     time.sleep(generator.uniform(0, known.seconds))
-    os.kill(child[0], signal.SIGKILL)
+    child.process.kill()
     return finish(child)[1] == -1
 
 

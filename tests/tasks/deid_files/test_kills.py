@@ -8,14 +8,8 @@ import random
 import shutil
 from pathlib import Path
 
-import cv2
 import pytest
-import torch
 
-import models.deid.deidentifier  # noqa: F401  (the children fork with it)
-import tasks.deid_files.deid
-import tasks.deid_files.rekey
-import tasks.deid_files.restore  # noqa: F401
 from models.deid.passwords import KdfParameters, Passphrase
 from models.deid.sidecar import SidecarError, open_sealed
 from tasks.deid_files.places import halves
@@ -34,9 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(300 + 60
 
 @pytest.fixture
 def world(hospital):
-    """Three photos, and one thread, so that a child may fork."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
+    """Three photos, and another key."""
     write_key("new", NEW)
     (hospital.photos / "sub").mkdir()
     for number, name in enumerate(("a.png", "sub/b.jpg", "sub/c.png")):
