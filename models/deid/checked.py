@@ -43,8 +43,7 @@ def conceal_and_look(
     known = list(faces)
     for left in reversed(range(LOOKS)):
         plan = plan_faces(known, rgb.shape, cipher.image_size_px, first)
-        given = passwords(len(plan.places))
-        concealed = conceal(rgb, plan.places, cipher, given, plan.hidden, plan.rims)
+        concealed = conceal(rgb, plan.places, cipher, passwords(len(plan.places)), plan.hidden)
         finding = look(rgb, concealed.picture, known, seeker, judge)
         with_missed = [*known, *(Face((region,), None) for region in finding.left)]
         more = plan_faces(with_missed, rgb.shape, cipher.image_size_px, first).hidden

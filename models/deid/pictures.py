@@ -6,11 +6,10 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float16, Float32, UInt8
+from jaxtyping import Float, Float16, Float32, UInt8
 
 from models.deid.passwords import PASSWORD_DIM, password_vector
-from models.photos.hiding import Box, hidden_mask, hide, rim_mask
-from models.photos.regions import Region
+from models.photos.hiding import Box, hidden_mask, hide
 from models.photos.reinsertion import Placement, fading, put_back, take_face
 
 
@@ -54,20 +53,15 @@ def conceal(
     cipher: FaceCipher,
     passwords: Float32[np.ndarray, "n d"],
     hidden: Sequence[Box] = (),
-    rims: Sequence[Region] = (),
 ) -> Concealed:
-    """Replace each face, and cover what is to be hidden; all faces are taken from the picture as it came.
-
-    `hidden` and `rims` are those of models.photos.hiding.Plan.
-    """
+    """Replace each face, and cover what is to be hidden; all faces are taken from the picture as it came."""
     size = places[0].size_px if places else cipher.image_size_px
     taken = [take_face(rgb, place) for place in places]
     faces, features = cipher.encrypt(np.array(taken, np.uint8).reshape(-1, size, size, 3), passwords)
     picture = rgb
     for face, place in zip(faces, places, strict=True):
         picture = put_back(picture, face, place)
-    covered = hidden_mask(hidden, rgb.shape) | rim_mask(rims, places, rgb.shape)
-    return Concealed(hide(picture, covered), features, *_cut_band(rgb, fading(places, rgb.shape) | covered))
+    return Concealed(hide(picture, hidden), features, *_cut_band(rgb, places, hidden))
 
 
 def reveal(
@@ -93,8 +87,11 @@ def reveal(
     return photo
 
 
-def _cut_band(rgb: np.ndarray, band: Bool[np.ndarray, "h w"]) -> tuple[bytes, tuple[int, int]]:
+def _cut_band(
+    rgb: np.ndarray, places: Sequence[Placement], hidden: Sequence[Box]
+) -> tuple[bytes, tuple[int, int]]:
     """Return the pixels that are partly kept or hidden, as a PNG of their bounding box, and its corner."""
+    band = fading(places, rgb.shape) | hidden_mask(hidden, rgb.shape)
     rows, columns = np.flatnonzero(band.any(axis=1)), np.flatnonzero(band.any(axis=0))
     if not rows.size:
         return b"", (0, 0)

@@ -4,9 +4,8 @@ import numpy as np
 
 from models.photos.every_face import Face
 from models.photos.geometry import Geometry
-from models.photos.hiding import GREY, hidden_mask, hide, plan_faces, rim_mask
+from models.photos.hiding import GREY, hidden_mask, hide, plan_faces
 from models.photos.regions import Region, changed_share
-from models.photos.reinsertion import coverage
 
 SHAPE = (400, 600, 3)
 
@@ -43,26 +42,10 @@ def test_eyes_that_were_placed_wrongly_leave_the_whole_square_hidden():
     assert changed_share(wrong.regions[0], changed) == 1
 
 
-def test_of_a_square_that_agrees_with_the_eyes_the_rest_alone_turns_grey():
-    """Its middle disc reaches beyond the new face."""
-    eyes = face(150, 150, 100)
-    larger = Region(150, 128, 160, 0.0, "ultraface", 0.9)
-    plan = plan_faces([Face((*eyes.regions, larger), eyes.geometry)], SHAPE, 96)
-    assert (plan.hidden, plan.doubtful, plan.rims) == ([], [], [larger])
-    mask = rim_mask(plan.rims, plan.places, SHAPE)
-    replaced = np.zeros(SHAPE[:2], bool)
-    where, share = coverage(plan.places[0], SHAPE)
-    replaced[where] = share >= 0.5
-    assert mask.any()
-    assert not (mask & replaced).any()
-    assert changed_share(larger, mask | replaced) == 1
-
-
 def test_hiding_leaves_nothing_of_the_pixels_and_touches_no_others():
     photo = np.random.default_rng(0).integers(0, 120, SHAPE).astype(np.uint8)
     boxes = [(-20.0, -5.0, 40.4, 60.6), (590.0, 390.0, 700.0, 500.0)]
-    mask = hidden_mask(boxes, SHAPE)
-    out = hide(photo, mask)
+    out, mask = hide(photo, boxes), hidden_mask(boxes, SHAPE)
     assert (out[mask] == GREY).all()
     np.testing.assert_array_equal(out[~mask], photo[~mask])
     assert mask.sum() == 41 * 61 + 10 * 10

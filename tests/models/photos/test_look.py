@@ -7,7 +7,7 @@ from insightface.data import get_image
 from models.photos.alignment import crop_by_eyes
 from models.photos.detectors import Hog
 from models.photos.every_face import FRAMED, Face, Seeker
-from models.photos.hiding import hidden_mask, hide
+from models.photos.hiding import hide
 from models.photos.look import Judge, eyes_of, look
 from models.photos.regions import Region
 
@@ -38,8 +38,7 @@ def faces(group) -> list[Face]:
 
 
 def covered(group: np.ndarray, faces: list[Face]) -> np.ndarray:
-    boxes = [region.box(1.35) for face in faces for region in face.regions]
-    return hide(group, hidden_mask(boxes, group.shape))
+    return hide(group, [region.box(1.35) for face in faces for region in face.regions])
 
 
 def test_a_result_without_faces_passes(group, faces):
