@@ -15,6 +15,8 @@ from models.report.pictures import data_uri
 from tasks import dvc, remote_places, remotes
 from tests.remotes_world import ROOT, Secrets, graph, html_of, outs, pictures_in, words_in, write_world
 
+pytestmark = pytest.mark.slow  # each starts DVC several times
+
 COPY = """
 import shutil, sys
 from pathlib import Path
