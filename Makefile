@@ -41,7 +41,7 @@ test: $(STAMP) ## Run the fast tests
 test-slow: $(STAMP) ## Run the tests that `make test` leaves out; those marked real need MEMA_ASSETS
 	python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "(slow or e2e or real) and not long"
 
-test-faults: $(STAMP) ## Kill, cut off and damage everything (about 20 minutes, nightly); prints a table, also to .scratch/faults.md
+test-faults: $(STAMP) ## Kill, cut off and damage everything (nightly); prints a table, also to .scratch/faults.md
 	python -m pytest -m "faults or long"
 
 bench: $(STAMP) ## Time the hot paths beside their peers and this machine's limits (a quarter of an hour; docs/speed.md)

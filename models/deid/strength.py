@@ -14,13 +14,11 @@ WORDS = (
     "geheim", "schlüssel", "secret", "sommer", "winter", "frühling", "herbst", "hôpital", "médecin",
     "motdepasse", "bonjour", "willkommen", "hallo",
 )  # fmt: skip
-
-
 FAMOUS = ("correcthorsebatterystaple", "tobeornottobethatisthequestion", "diewürdedesmenschenistunantastbar")
 
 
 def log10_guesses(text: str) -> float:
-    """Return the estimate for the best 72 characters in a row; s p a c e d words count as words."""
+    """Return the estimate for the best 72 characters in a row, 0 for a famous phrase; s p a c e d words are words."""
     text = unicodedata.normalize("NFC", text)
     if "".join(filter(str.isalpha, text.lower())) in FAMOUS:
         return 0.0

@@ -95,7 +95,7 @@ class UltraFace:
     path: str
     threshold: float = 0.5
     name: str = "ultraface"
-    window_px: int = 22  # it sees down to 16, and half of those
+    window_px: int = 22  # it sees smaller ones as well, less surely
     tile: tuple[int, int] | None = (320, 240)
     sure: float = 0.6
 

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 BLOCK = 2048
 THUMBNAIL_PX = 32
 SAME_BITS = 8  # hashes as near as this are looked at: another encoding moves few bits
-EDITED_CORRELATION = 0.9  # 0.86 at most among 80,000 pairs of different portraits
+EDITED_CORRELATION = 0.9  # 0.86 at most among 56,490 pairs of photographs of FairFace, LFW and donors
 SAME_CORRELATION = 0.98  # of two thumbnails; a JPEG of quality 20 at 0.7 of the size keeps 0.986 or more
 
 

@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
-from insightface.data import get_image
 
 from models.deid.checked import Checked, conceal_and_look
-from models.photos.detectors import Hog
-from models.photos.every_face import Face, Seeker
+from models.photos.every_face import Face
 from models.photos.look import Judge
 from models.photos.regions import changed_share, differs
-from tests.models.photos.test_look import Mean
-
-SEEKER = Seeker((Hog(0.2),), 80)
+from tests.group_photo import SEEKER, Mean, faces_of, group_photo
 
 
 class Painter:
@@ -35,14 +31,12 @@ class Painter:
 
 @pytest.fixture(scope="module")
 def group() -> np.ndarray:
-    return np.ascontiguousarray(np.asarray(get_image("t1"))[80:480, 40:760, ::-1])
+    return group_photo()
 
 
 @pytest.fixture(scope="module")
 def faces(group) -> list[Face]:
-    found = SEEKER.faces(group)
-    assert len(found) >= 2
-    return found
+    return faces_of(group)
 
 
 def checked(group: np.ndarray, faces: list[Face], grey: int | None, **options: bool) -> Checked:

@@ -3,17 +3,31 @@
 from itertools import combinations
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from models.identity.dlib_network import DlibNetwork
+from models.photos.alignment import packaged_predictor
 from models.photos.upright import load_upright_aligner
 from tests.aligned_faces import aligned_faces
+from tests.group_photo import faces_of, group_photo
 
 
 def test_a_missing_network_says_where_it_is(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="face_recognition_models carries it"):
         DlibNetwork(tmp_path / "x.dat")
+
+
+def test_the_face_at_given_eyes_is_known_at_another_size_and_not_taken_for_its_neighbour() -> None:
+    group = group_photo()
+    eyes = [face.geometry.eyes for face in faces_of(group) if face.geometry is not None][:2]
+    larger = cv2.resize(group, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
+    judge = DlibNetwork(packaged_predictor().with_name("dlib_face_recognition_resnet_model_v1.dat"))
+    rows = judge.embed_at([group, group, larger, larger], [*eyes, *(1.5 * at + 0.25 for at in eyes)])
+    cosines = rows[:2] @ rows[2:].T
+    assert cosines.diagonal().min() > 0.97
+    assert cosines.diagonal().min() > max(cosines[0, 1], cosines[1, 0]) + 0.02
 
 
 @pytest.mark.real

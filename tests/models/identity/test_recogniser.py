@@ -12,6 +12,7 @@ from models.identity.network import build_recogniser
 from models.identity.recogniser import OnnxRecogniser, load_recogniser
 from models.identity.training import pair_similarities
 from models.onnx_export import export_onnx
+from models.photos.alignment import crop_by_eyes
 from models.photos.upright import load_upright_aligner
 from tests.aligned_faces import aligned_faces
 
@@ -47,6 +48,14 @@ def test_embeds_as_torch_does_colours_in_order_and_normalised(twin, network):
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     swapped = load_recogniser(twin).embed(images[..., ::-1])
     assert np.einsum("nd,nd->n", found, swapped).mean() < 0.999
+
+
+def test_a_face_within_a_picture_is_seen_as_its_crop_is(twin):
+    picture, eyes = faces(300, 1)[0], np.array([[120.0, 90.0], [170.0, 110.0]])
+    recogniser = load_recogniser(twin)
+    crop = crop_by_eyes(picture, eyes, 112).image
+    assert float(recogniser.embed_at([picture], [eyes])[0] @ recogniser.embed([crop])[0]) > 0.9999
+    assert recogniser.embed_at([picture] * 70, [eyes] * 70).shape == recogniser.embed([crop] * 70).shape
 
 
 def test_takes_any_square_size_list_or_array(twin):

@@ -2,39 +2,22 @@
 
 import numpy as np
 import pytest
-from insightface.data import get_image
 
-from models.photos.alignment import crop_by_eyes
-from models.photos.detectors import Hog
-from models.photos.every_face import FRAMED, Face, Seeker
+from models.photos.every_face import FRAMED, Face
 from models.photos.hiding import hide
 from models.photos.look import Judge, eyes_of, look
 from models.photos.regions import Region
-
-SEEKER = Seeker((Hog(0.2),), 80)
-
-
-class Mean:
-    """Knows a picture by its mean colours in a grid."""
-
-    def embed(self, images: list[np.ndarray]) -> np.ndarray:
-        rows = np.array([image[::16, ::16].reshape(-1) for image in images], np.float32) - 128
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-6)
-
-    def embed_at(self, pictures: list[np.ndarray], eyes: list[np.ndarray]) -> np.ndarray:
-        return self.embed([crop_by_eyes(rgb, at, 160).image for rgb, at in zip(pictures, eyes, strict=True)])
+from tests.group_photo import SEEKER, Mean, faces_of, group_photo
 
 
 @pytest.fixture(scope="module")
 def group() -> np.ndarray:
-    return np.ascontiguousarray(np.asarray(get_image("t1"))[80:480, 40:760, ::-1])
+    return group_photo()
 
 
 @pytest.fixture(scope="module")
 def faces(group) -> list[Face]:
-    found = SEEKER.faces(group)
-    assert len(found) >= 2
-    return found
+    return faces_of(group)
 
 
 def covered(group: np.ndarray, faces: list[Face]) -> np.ndarray:
