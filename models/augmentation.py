@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def to_signal(images: UInt8[Tensor, "b h w 3"], size: int) -> Float[Tensor, "b 3 {size} {size}"]:
-    """Return RGB in [-1, 1], resized bilinearly to `size` pixels."""
+def to_signal(images: UInt8[Tensor, "b h w 3"], size: int | None = None) -> Float[Tensor, "b 3 h2 w2"]:
+    """Return RGB in [-1, 1], channels first, resized bilinearly to `size` pixels where it is given."""
     signal = images.permute(0, 3, 1, 2).float() / 127.5 - 1
-    if signal.shape[-1] == size and signal.shape[-2] == size:
+    if size is None or signal.shape[-2:] == (size, size):
         return signal
     return F.interpolate(signal, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
 

@@ -20,8 +20,8 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from tasks import engine, memory, ray_access
-from tasks.engine import IN_FLIGHT, Load, Part
+from tasks import memory, ray_access
+from tasks.parts import IN_FLIGHT, Load, Part, lost
 
 PROBE_SECONDS = 5
 ROOT = Path(__file__).parents[1]
@@ -106,7 +106,7 @@ class _Crew:
         except LOST:
             self._bury(worker)
             if part is not None:
-                engine.lost(part, attempts, stage)
+                lost(part, attempts, stage)
                 self._again.append(part)
             return None
         except RayTaskError as error:

@@ -5,45 +5,16 @@ cluster processes of this machine (default: this process itself), on a cluster a
 MEMA_NUM_GPUS: how many GPUs each Ray actor holds (default 0; 0.5 puts two on one).
 """
 
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-import pyarrow as pa
-
 from tasks import logs, memory, parent
-
-ATTEMPTS = 4  # that a part gets when the workers that hold it die
-IN_FLIGHT = 2  # parts a worker has at once: one to work on, one that waits for it
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One shard's rows, and the shard's number. Travels without the rest of the table that it is a slice of."""
-
-    number: int
-    rows: pa.Table
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self.rows.schema) as writer:
-            writer.write_table(self.rows)
-        return _unpickled, (self.number, sink.getvalue())
-
-
-def _unpickled(number: int, stream: pa.Buffer) -> Part:
-    return Part(number, pa.ipc.open_stream(stream).read_all())
-
-
-Work = Callable[[Part], None]
-Load = Callable[[], Work]  # picklable; called once in each worker
+from tasks.parts import IN_FLIGHT, Job, Load, Part, lost
 
 
 def number_of(variable: str, default: float) -> float:
@@ -77,19 +48,8 @@ def run(load: Load, parts: Iterator[Part], count: int, stage: str) -> Iterator[i
         yield from _here(load, parts)
 
 
-def lost(part: Part, attempts: dict[int, int], stage: str) -> None:
-    """Count that the worker of a part died; raises RuntimeError when that happened too often."""
-    attempts[part.number] = attempts.get(part.number, 0) + 1
-    log.warning("%s: the worker of shard %d died; the shard goes to another one", stage, part.number)
-    if attempts[part.number] >= ATTEMPTS:
-        raise RuntimeError(
-            f"{stage}: shard {part.number} has cost {ATTEMPTS} workers; if memory ran out (dmesg tells), lower "
-            f"{stage}.batch_size or MEMA_WORKERS, then the same command goes on"
-        )
-
-
 def _here(load: Load, parts: Iterator[Part]) -> Iterator[int]:
-    work: Work | None = None
+    work: Job | None = None
     for part in parts:
         work = work or load()  # nothing is loaded where nothing is left to do
         work(part)

@@ -1,7 +1,6 @@
 """What the ingest of patients and of the public share: listing, checking, aligning and publishing photos."""
 
 import hashlib
-import stat
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from models.attributes.deepface import estimate
-from models.diffusion.images import encode_png
+from models.diffusion.images import encode_png, image_id
 from models.photos.alignment import Aligner
-from models.photos.decoding import Limits, decode_photo
+from models.photos.decoding import Limits, decode_photo, read_photo
 from models.photos.duplicates import first_seen, near_duplicates, perceptual_hash, thumbnail
 from models.photos.rejection import Rejection
 from models.photos.upright import load_upright_aligner
@@ -42,21 +41,6 @@ READ = pa.schema(
         ("detail", pa.string()),
     ]
 )
-
-
-def read_photo(path: Path, max_bytes: int) -> bytes:
-    """Return a regular file's bytes; raises Rejection for links, devices, and files larger than any photo."""
-    try:
-        status = path.lstat()
-        if stat.S_ISLNK(status.st_mode):
-            raise Rejection("symbolic_link")
-        if not stat.S_ISREG(status.st_mode):
-            raise Rejection("not_a_file")
-        if status.st_size > max_bytes:
-            raise Rejection("file_too_large", f"{status.st_size} bytes, at most {max_bytes}")
-        return path.read_bytes()
-    except OSError as error:
-        raise Rejection("unreadable_file", type(error).__name__) from None
 
 
 @dataclass(frozen=True)
@@ -98,11 +82,11 @@ class Examiner:
         about["file_sha256"] = hashlib.sha256(row["data"]).hexdigest()
         try:
             rgb, flags = decode_photo(row["data"], self.work.limits)
-            about |= {"picture_sha256": schemas.image_id(rgb), "thumbnail": thumbnail(rgb).tobytes()}
+            about |= {"picture_sha256": image_id(rgb), "thumbnail": thumbnail(rgb).tobytes()}
             aligned = self.align(rgb)
         except Rejection as rejection:
             return about | {"reason": rejection.reason, "detail": rejection.detail}
-        about |= {"image_id": schemas.image_id(aligned.image), "reason": "", "detail": ""}
+        about |= {"image_id": image_id(aligned.image), "reason": "", "detail": ""}
         if row["compared"]:
             return about
         faces.append(aligned.image)

@@ -12,7 +12,7 @@ import typer
 from jaxtyping import UInt8
 
 from models.diffusion.generator import LoadedGenerator, file_sha256, files_sha256
-from models.diffusion.images import PngWriter
+from models.diffusion.images import PngWriter, image_id
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
 from models.threads import side_by_side
 from tasks import entry, schemas, shards, stage
@@ -52,7 +52,7 @@ class Sampler:
             batches = [rows[start : start + size] for start in range(0, len(rows), size)]
             for images in side_by_side(self._images, batches):
                 writer.write(images)
-                ids += [schemas.image_id(image) for image in images]
+                ids += [image_id(image) for image in images]
             encoded = writer.collect()
         made = {"image_id": ids, "image": encoded}
         made |= {name: [digest] * len(rows) for name, digest in self._lineage.items()}

@@ -1,8 +1,5 @@
 """Columns of every table between stages, as code."""
 
-import hashlib
-
-import numpy as np
 import pyarrow as pa
 
 # What `datasets` gives as pictures and as labels; stages read them as bytes and names (tasks/shards.py).
@@ -97,25 +94,6 @@ SUBSET = pa.schema(
     ]
 )
 
-
-VOTE = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("reader", pa.string()),
-        ("round", pa.string()),  # "reading" or "adjudication"
-        ("copy", pa.int32()),  # 1 is the hidden repeat, which never votes
-        ("disease", pa.string()),  # "" where the image was rejected without one
-        ("severity", pa.string()),
-        ("quality", pa.string()),  # "usable" or "low"
-        ("quality_reason", pa.string()),
-        ("confidence", pa.string()),
-        ("comment", pa.string()),  # free text: stays here
-        ("lead_time_seconds", pa.float32()),
-        ("mask", pa.binary()),  # grey PNG, or null
-        ("mask_provenance", pa.string()),  # "machine_accepted", "machine_edited", "by_hand", or ""
-    ]
-)
-
 UNUSABLE = pa.schema([(name, pa.string()) for name in ("reader", "key", "image_id", "reason", "detail")])
 
 
@@ -183,12 +161,3 @@ MEMA_SEG = pa.schema(
         )
     ]
 )  # fmt: skip
-
-
-def image_id(rgb: np.ndarray) -> str:
-    """Return the sha256 of an RGB uint8 [H, W, 3] image's size ("HxW") and pixels, whatever its encoding."""
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise ValueError(f"image_id: {rgb.dtype} {rgb.shape} given; pass uint8 [H, W, 3] in RGB order")
-    digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}".encode())
-    digest.update(np.ascontiguousarray(rgb).data)
-    return digest.hexdigest()

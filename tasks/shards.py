@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks import durable, engine, logs
-from tasks.engine import Part
+from tasks.parts import Job, Part
 from tasks.store import SCRATCH, Store, receive, scratch, ship
 
 FINGERPRINT = "[0-9a-f]" * 16  # as a glob
@@ -141,7 +141,7 @@ class _Loader:
     work: Any
     shards: Shards
 
-    def __call__(self) -> engine.Work:
+    def __call__(self) -> Job:
         work = receive(self.work).load()
         return lambda part: self.shards.write(part.number, work(part.rows))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.conditions import DISEASES
-from models.diffusion.images import encode_png
+from models.diffusion.images import encode_png, image_id
 from models.phantom import render, sample_phantom, sample_shot
 from models.report.benchmark_measured import BenchmarkMeasured
 from tasks import durable, schemas, shards
@@ -182,7 +182,7 @@ def write_pictures(root: Path, size: int = 24, methods: Sequence[str] = tuple(ME
         drawn = render(sample_phantom(rng), sample_shot(rng), disease=disease, severity=severity).image
         face = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_AREA)
         rows.append(
-            {"image_id": schemas.image_id(face), "image": face, "disease": disease, "planned_disease": disease,
+            {"image_id": image_id(face), "image": face, "disease": disease, "planned_disease": disease,
              "decided_by": "unanimous", "donor_pseudonym": f"donor_{index % 8}"}
         )  # fmt: skip
     blank = {name: None for name in schemas.MEMA.names}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from models.conditions import DISEASES
+from models.diffusion.images import image_id
 from models.onnx_export import export_onnx
 from models.segmentation.masks import encode_mask
 from tasks import schemas
@@ -78,7 +79,7 @@ def write_deid_world(root: Path) -> World:
         images = [photo_of(face, rng) for face in donors for _ in range(2)]
         values = {
             **{name: [DISEASES[i % 8] for i in range(2 * num)] for name in ("disease", "planned_disease")},
-            "donor_pseudonym": PSEUDONYMS.of([schemas.image_id(face) for face in donors for _ in range(2)]),
+            "donor_pseudonym": PSEUDONYMS.of([image_id(face) for face in donors for _ in range(2)]),
         }
         write_split(data / "mema" / split, schemas.MEMA, images, values)
         if split != "select":

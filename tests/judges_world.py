@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.conditions import DISEASES
-from models.diffusion.images import encode_png
+from models.diffusion.images import encode_png, image_id
 from models.segmentation.masks import encode_mask
 from tasks import schemas, shards
 from tasks.train_judges import TrainJudges
@@ -57,7 +57,7 @@ def write_world(num_seg: dict[str, int] = NUM_SEG) -> None:
 def write_split(folder: Path, schema: pa.Schema, images: list[np.ndarray], values: dict[str, list]) -> None:
     """Write shards of five rows, empty where `values` says nothing."""
     values = values | {
-        "image_id": [schemas.image_id(image) for image in images],
+        "image_id": [image_id(image) for image in images],
         "image": [encode_png(image) for image in images],
     }
     columns = {name: values.get(name, [None] * len(images)) for name in schema.names}

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from models.deid.ablation import plot_sweeps
-from models.diffusion.images import decode, encode_png
+from models.diffusion.images import decode, encode_png, image_id
 from tasks import annotations, assemble, durable, report_readers, schemas, shards, train_judges
 from tasks.params import Annotations
 from tests import judges_world
@@ -47,7 +47,7 @@ def noise(rng: np.random.Generator, number: int) -> list[np.ndarray]:
 
 def write_faces(folder: Path, schema: pa.Schema, images: list[np.ndarray], **columns: list[Any]) -> None:
     """Write shards of pictures, empty where `columns` say nothing."""
-    known = {"image_id": [schemas.image_id(i) for i in images], "image": [encode_png(i) for i in images]}
+    known = {"image_id": [image_id(i) for i in images], "image": [encode_png(i) for i in images]}
     values = known | columns
     table = {name: values.get(name, [None] * len(images)) for name in schema.names}
     shards.write_shards(pa.table(table, schema=schema), folder, shard_rows=50)

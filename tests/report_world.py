@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 
 from models.conditions import DISEASES, SEVERITIES
-from models.diffusion.images import encode_png
+from models.diffusion.images import encode_png, image_id
 from models.identity.leakage import average_rate, leak_rate
 from models.metrics.legibility import legibility
 from models.onnx_export import export_onnx
@@ -41,7 +41,7 @@ def write(folder: Path, schema: pa.Schema, images: list[np.ndarray], **columns: 
     """Write shards whose unnamed columns are empty."""
     blank = {"float": 0.0, "int64": 0, "list<item: string>": [], "list<element: string>": []}
     values = {field.name: [blank.get(str(field.type), "")] * len(images) for field in schema}
-    values |= {"image": [encode_png(i) for i in images], "image_id": [schemas.image_id(i) for i in images]}
+    values |= {"image": [encode_png(i) for i in images], "image_id": [image_id(i) for i in images]}
     shards.write_shards(pa.table(values | columns, schema=schema), folder, shard_rows=16)
 
 
@@ -148,7 +148,7 @@ def build(root: Path) -> None:
     write(data / "patients/faces", schemas.PATIENT_FACE, faces, patient_id=[f"secret-{k}" for k in range(12)])
     public = [phantom() for _ in range(6)]
     write(data / "public/faces", schemas.PUBLIC_FACE, public)
-    ids = [schemas.image_id(image) for image in public]
+    ids = [image_id(image) for image in public]
     made = [phantom(*condition) for condition in CONDITIONS[:-1]]
     rows = [("injected", *c, 0.2 + 0.01 * k, ids[k % 6], -1) for k, c in enumerate(CONDITIONS[:-1])]
     screened(data / "selected", made, 0.4, rows)

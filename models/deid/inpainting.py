@@ -17,8 +17,8 @@ from diffusers import DPMSolverMultistepScheduler
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from models.augmentation import to_signal
 from models.conditions import prompt
-from models.diffusion.codec import to_signal
 from models.diffusion.generator import LoadedGenerator
 from models.diffusion.latents import factors, to_unet
 from models.diffusion.sampling import decode_latents

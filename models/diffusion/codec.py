@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 from tqdm import tqdm
 
+from models.augmentation import to_signal
 from models.checkpoint import cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.diffusion.patch_pca import anchor_last_norm, lay_in_encoder
 from models.precision import fast_autocast
@@ -38,11 +39,6 @@ def eye_weights(size: int, weight: float) -> Float[Tensor, "1 1 size size"]:
     weights = torch.ones(1, 1, size, size)
     weights[:, :, round(BAND[0] * size) : round(BAND[1] * size)] = weight
     return weights
-
-
-def to_signal(images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
-    """Return images as the networks take them: channels first, -1 to 1."""
-    return (images.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def codec_loss(x: Float[Tensor, "b 3 h w"], y: Float[Tensor, "b 3 h w"], weights: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Encoded pictures: RGB arrays to lossless PNG and back, by OpenCV, beside the computation."""
 
+import hashlib
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -38,6 +39,15 @@ def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
             f"image: {len(data)} bytes that are no readable picture; make or copy the file again"
         )
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def image_id(rgb: np.ndarray) -> str:
+    """Return the sha256 of an RGB uint8 [H, W, 3] image's size ("HxW") and pixels, whatever its encoding."""
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"image_id: {rgb.dtype} {rgb.shape} given; pass uint8 [H, W, 3] in RGB order")
+    digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}".encode())
+    digest.update(np.ascontiguousarray(rgb).data)
+    return digest.hexdigest()
 
 
 def tile(images: UInt8[np.ndarray, "n h w 3"], columns: int) -> UInt8[np.ndarray, "gh gw 3"]:

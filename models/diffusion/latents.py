@@ -18,7 +18,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from models.diffusion.codec import to_signal
+from models.augmentation import to_signal
 from models.distributed import group
 
 

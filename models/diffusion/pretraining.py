@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection
 
+from models.augmentation import to_signal
 from models.checkpoint import cosine_rate, load_checkpoint, save_checkpoint, step_generator
-from models.diffusion.codec import eye_weights, to_signal
+from models.diffusion.codec import eye_weights
 from models.diffusion.ip_adapter import Injection
 from models.diffusion.twin_networks import EMBED_DIM, training_scheduler
 from models.precision import fast_autocast

@@ -1,9 +1,9 @@
 """Phantoms: drawn faces of people who do not exist, whose identity, age, gender and signs are known."""
 
 from models.phantom.identity import IDENTITY_NAMES, Phantom, sample_phantom
-from models.phantom.landmarks import Eye, EyeLandmarks
 from models.phantom.renderer import Rendered, render
 from models.phantom.shot import CAMERAS, Shot, sample_shot
+from models.photos.eyes import Eye, EyeLandmarks
 
 __all__ = [
     "CAMERAS",

@@ -3,8 +3,8 @@
 import numpy as np
 
 from models.phantom.identity import Phantom
-from models.phantom.landmarks import Eye
 from models.phantom.painter import Colour, Painter, curve, mix, palette
+from models.photos.eyes import Eye
 
 _IRIS = [(84, 52, 34), (122, 84, 44), (116, 116, 62), (92, 132, 108), (84, 132, 172), (116, 138, 154)]
 SCLERA = np.array((236, 232, 228), np.float32)

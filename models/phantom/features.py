@@ -4,9 +4,9 @@ import numpy as np
 
 from models.phantom.geometry import Pose, Proportions
 from models.phantom.identity import Phantom
-from models.phantom.landmarks import Eye
 from models.phantom.painter import Painter, curve, mix, palette
 from models.phantom.shot import Shot
+from models.photos.eyes import Eye
 
 
 def draw_brow(painter: Painter, eye: Eye, person: Phantom, hair: np.ndarray) -> None:

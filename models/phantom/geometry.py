@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.phantom.identity import Phantom
-from models.phantom.landmarks import Eye, EyeLandmarks
 from models.phantom.painter import curve
 from models.phantom.shot import Shot
+from models.photos.eyes import Eye, EyeLandmarks
 
 _CENTRE = np.array([0.5, 0.45], np.float32)
 

@@ -11,13 +11,13 @@ from models.phantom.features import draw_brow, draw_mouth, draw_nose
 from models.phantom.geometry import Pose, eye_landmarks, five_points, proportions
 from models.phantom.hair import draw_hair, draw_hair_behind, hair_colour
 from models.phantom.identity import Phantom
-from models.phantom.landmarks import EyeLandmarks
 from models.phantom.painter import Painter, mix
 from models.phantom.photo import background, photograph
 from models.phantom.shot import Shot
 from models.phantom.signs import draw_sign
 from models.phantom.skin import draw_skin, skin_colour
 from models.phantom.wrinkles import draw_wrinkles
+from models.photos.eyes import EyeLandmarks
 
 _SUPERSAMPLING = 2
 _MIN_DRAWN_SIZE = 128

@@ -2,8 +2,10 @@
 
 import io
 import re
+import stat
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -212,3 +214,18 @@ def _convert(image: Image.Image, profile: bytes | None, flags: list[str]) -> Ima
         return image
     flags.append("icc_converted")
     return converted
+
+
+def read_photo(path: Path, max_bytes: int) -> bytes:
+    """Return a regular file's bytes; raises Rejection for links, devices, and files larger than any photo."""
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            raise Rejection("symbolic_link")
+        if not stat.S_ISREG(status.st_mode):
+            raise Rejection("not_a_file")
+        if status.st_size > max_bytes:
+            raise Rejection("file_too_large", f"{status.st_size} bytes, at most {max_bytes}")
+        return path.read_bytes()
+    except OSError as error:
+        raise Rejection("unreadable_file", type(error).__name__) from None

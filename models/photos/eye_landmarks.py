@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from models.phantom.landmarks import Eye, EyeLandmarks
 from models.photos.alignment import packaged_predictor
+from models.photos.eyes import Eye, EyeLandmarks
 
 # Corner to corner from the viewer's left, with the ends shared.
 LEFT = {"upper": [36, 37, 38, 39], "lower": [36, 41, 40, 39], "brow": slice(17, 22), "nasal": 1}

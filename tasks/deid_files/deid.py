@@ -14,19 +14,17 @@ from models.deid.contents import FILE_ID_BYTES, Contents, pack, unpack
 from models.deid.passwords import Passphrase
 from models.deid.pictures import face_passwords
 from models.deid.sidecar import Keys, new_keys, open_sealed, seal
-from models.diffusion.images import encode_png
-from models.photos.decoding import decode_photo
+from models.diffusion.images import encode_png, image_id
+from models.photos.decoding import decode_photo, read_photo
 from models.photos.duplicates import thumbnail
 from models.photos.hiding import plan_faces
 from models.photos.rejection import Rejection
-from tasks import schemas
 from tasks.deid_files.outcome import why_failed
 from tasks.deid_files.places import Job, sidecar_of
 from tasks.deid_files.private import MAX_BYTES, read_regular, write_private
 from tasks.deid_files.report import Account, Report
 from tasks.deid_files.settings import Eyes, Network, Settings
 from tasks.deid_files.trail import Trail
-from tasks.ingest import read_photo
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,7 @@ class Deid:
             crop_px=model.image_size_px,
             picture_shape=(rgb.shape[0], rgb.shape[1]),
             picture_sha256=hashlib.sha256(picture).hexdigest(),
-            pixels_sha256=schemas.image_id(concealed.picture),
+            pixels_sha256=image_id(concealed.picture),
             source_sha256=hashlib.sha256(data).hexdigest(),
             model_sha256=self.network.sha256,
             file_id=file_id,

@@ -11,11 +11,10 @@ from models.deid.contents import Contents, unpack
 from models.deid.passwords import Passphrase
 from models.deid.pictures import Concealed, face_passwords, reveal
 from models.deid.sidecar import Keys, open_sealed
-from models.diffusion.images import decode, encode_png
+from models.diffusion.images import decode, encode_png, image_id
 from models.photos.duplicates import THUMBNAIL_PX, edited_from, thumbnail
 from models.photos.reinsertion import Placement
 from models.photos.rejection import Rejection
-from tasks import schemas
 from tasks.deid_files.places import LOST_PICTURE, LOST_SIDECAR, Job, photo_name, sidecar_of
 from tasks.deid_files.private import MAX_BYTES, read_regular, write_private
 from tasks.deid_files.settings import Network
@@ -101,7 +100,7 @@ class Restore:
         except ValueError:
             raise Rejection("picture_changed", "it is no readable picture any more") from None
         digest = hashlib.sha256(data).hexdigest()
-        same = digest == contents.picture_sha256 or schemas.image_id(picture) == contents.pixels_sha256
+        same = digest == contents.picture_sha256 or image_id(picture) == contents.pixels_sha256
         # The sealed file shows what this picture showed only where the picture is the one that was written.
         edited = self.allow_changed and not self.exact and picture.shape[:2] == contents.picture_shape
         if edited and not same and not _edited(picture, contents):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from models.deid.audit_sink import Sink
 from models.deid.passwords import KdfParameters
+from models.diffusion.images import image_id
 from models.identity.recogniser import load_recogniser
 from models.photos.alignment import LEFT_EYE, RIGHT_EYE, packaged_predictor
 from models.photos.decoding import Limits
@@ -22,7 +23,6 @@ from models.photos.look import Judge
 from models.photos.regions import Region, alike
 from models.photos.reinsertion import Placement, place_centre
 from models.photos.rejection import Rejection
-from tasks import schemas
 from tasks.deid_params import DeidFiles
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Network:
         """Raise Rejection where a model of drawn faces meets anything but the very pictures of its own data set."""
         if not self.knows_all_it_takes:
             return
-        if schemas.image_id(np.ascontiguousarray(rgb)) not in self._known:
+        if image_id(np.ascontiguousarray(rgb)) not in self._known:
             raise Rejection(
                 "model_of_drawn_faces",
                 "it hides nobody on photographs, and takes its own data set's pictures only; name a model that was "

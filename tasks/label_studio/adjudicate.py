@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tasks.annotations import disagreements
+from models.annotation.votes import disagreements
 from tasks.label_studio.access import target_here
 from tasks.label_studio.places import ROOT
 from tasks.label_studio.push import push_adjudication, read_examples

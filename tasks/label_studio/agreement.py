@@ -7,8 +7,8 @@ from typing import Any
 
 from models.annotation import agreement
 from models.annotation.reader_report import NONE, ratings
+from models.annotation.votes import image_sizes, read_readers, vote_table
 from models.conditions import DISEASES
-from tasks.annotations import image_sizes, read_readers, vote_table
 from tasks.label_studio.access import Target
 from tasks.label_studio.manifest import NAME
 from tasks.label_studio.pull import pull

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from models.annotation.votes import VOTE, disagreements, image_sizes
 from models.diffusion.images import encode_png
 from models.segmentation.masks import decode_mask
 from tasks import annotations, schemas, shards
-from tasks.annotations import disagreements, image_sizes
 from tasks.params import Annotations
 from tests.toy_exports import SIZE, annotation, brush, choice, disc, entry, proposal, task, write_folder
 
@@ -76,7 +76,7 @@ def test_votes_and_counts_say_what_was_said(tmp_path):
     log = "\n".join([proposal(disc(), "image_a", 1), proposal(disc(), "image_a", 2), '{"time": "2026'])
     metrics = run(world(tmp_path, log=log))
     votes = shards.read_table(tmp_path / "out/votes.parquet")
-    assert votes.schema.equals(schemas.VOTE)
+    assert votes.schema.equals(VOTE)
     said = [(row["reader"], row["image_id"][-1], row["disease"], row["quality"]) for row in votes.to_pylist()]
     assert said == [
         ("ann", "a", "bcc", "usable"), ("ann", "b", "bcc", "usable"), ("ann", "c", "tao", "usable"),

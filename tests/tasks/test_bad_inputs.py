@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from models.diffusion.images import image_id
 from tasks import ingest_patients, schemas, shards
 from tasks.params import IngestPatients
 
@@ -173,7 +174,7 @@ def test_photo(hospital, case):
     assert (plain.format, plain.mode, plain.size) == ("PNG", "RGB", (64, 64))
     assert not plain.info
     assert not plain.getexif()
-    assert kept[0]["image_id"] == schemas.image_id(np.asarray(plain))
+    assert kept[0]["image_id"] == image_id(np.asarray(plain))
 
 
 @pytest.mark.parametrize("case", RECORDS)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from tasks import engine, shards
+from tasks.parts import IN_FLIGHT, Job, Part
 
 ROWS = pa.table({"value": list(range(48))})
 SETTINGS = {"shard_rows": 4, "stage": "toy", "fingerprint": "f", "desc": "toy"}
@@ -102,12 +103,12 @@ def test_parts_are_gathered_no_faster_than_they_are_worked_on(tmp_path, monkeypa
     def parts():
         for number in range(12):
             gathered.append(number)
-            yield engine.Part(number, ROWS.slice(4 * number, 4))
+            yield Part(number, ROWS.slice(4 * number, 4))
 
     monkeypatch.setenv("MEMA_WORKERS", "2")
     for number in engine.run(Quick(), parts(), 12, "toy"):
         done.append(number)
-        assert len(gathered) - len(done) <= 2 * engine.IN_FLIGHT
+        assert len(gathered) - len(done) <= 2 * IN_FLIGHT
     assert sorted(done) == list(range(12))
 
 
@@ -115,7 +116,7 @@ def test_parts_are_gathered_no_faster_than_they_are_worked_on(tmp_path, monkeypa
 class Quick:
     """Loads work that does nothing."""
 
-    def __call__(self) -> engine.Work:
+    def __call__(self) -> Job:
         return lambda part: None
 
 
@@ -136,7 +137,7 @@ def test_nothing_is_loaded_where_nothing_is_left_to_do(tmp_path):
 
 def test_a_part_travels_without_the_table_that_it_is_cut_from():
     table = pa.table({"value": range(100_000)})
-    part = engine.Part(3, table.slice(64, 64))
+    part = Part(3, table.slice(64, 64))
     pickled = pickle.dumps(part)
     assert len(pickled) < 5_000
     assert pickle.loads(pickled).rows.equals(part.rows)

@@ -10,9 +10,10 @@ import torch
 import yaml
 
 from models.deid.vit_encoder import VitEncoder, build
+from models.diffusion.images import image_id
 from models.metrics.dinov2_weights import load_dinov2
 from models.metrics.sign_classifier import SignClassifier, save_sign_classifier
-from tasks import durable, evaluate_ablation, schemas, shards
+from tasks import durable, evaluate_ablation, shards
 from tasks.params import Params
 from tasks.train_medical_encoder import options_of
 from tests.deid_world import PSEUDONYMS, World, write_deid_world
@@ -109,7 +110,7 @@ def test_public_faces_of_m1_leave_out_the_donors_of_the_validation_split(world, 
     seen = settings_of(monkeypatch)
     run(parameters(world, models=["M1"], encoders=[], lambda_med=[], lambda_rev=[]))
     donors = set(evaluate_ablation.read_originals(Path("data/mema")).people)
-    used = PSEUDONYMS.of([schemas.image_id(image) for image in seen[0][0]])
+    used = PSEUDONYMS.of([image_id(image) for image in seen[0][0]])
     assert len(set(used)) == len(used) == 16  # as many as MeMa has for training
     assert not donors & set(used)
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from models.diffusion.generator import embed_donor, load_generator
-from models.diffusion.images import decode, encode_png
+from models.diffusion.images import decode, encode_png, image_id
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
 from models.segmentation.first_mask import first_mask
 from models.segmentation.masks import decode_mask
@@ -59,7 +59,7 @@ def write_selected(diseases: list[str]) -> None:
     images = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in diseases]
     values = {
         "image": [encode_png(image) for image in images],
-        "image_id": [schemas.image_id(image) for image in images],
+        "image_id": [image_id(image) for image in images],
         "disease": diseases,
         "plan_row": list(range(40, 40 + len(diseases))),
         "donor_id": [IDS[i % 4] for i in range(len(diseases))],
@@ -77,7 +77,7 @@ def test_embeddings_are_those_of_the_images(params):
     assert prelabel.run(*PATHS, params) == len(DISEASES)
     sam, table = load_sam(params.prelabel.sam), made()
     images = [decode(data) for data in shards.read_table(Path("selected"))["image"].to_pylist()]
-    assert table["image_id"].to_pylist() == [schemas.image_id(image) for image in images]
+    assert table["image_id"].to_pylist() == [image_id(image) for image in images]
     for row, image in zip(table.to_pylist(), images, strict=True):
         found = np.frombuffer(row["embedding"], np.float16).reshape(row["shape"])
         np.testing.assert_allclose(found, sam.embed([image])[0].numpy(), atol=2e-3)

@@ -12,9 +12,9 @@ from models.annotation.agreement import expected_fleiss, fleiss
 from models.annotation.manifest import read_manifest
 from models.annotation.reader_report import NONE, ratings
 from models.annotation.simulated_reader import confusion
+from models.annotation.votes import disagreements
 from models.conditions import DISEASES
 from tasks import annotations, shards
-from tasks.annotations import disagreements
 from tasks.params import Annotations
 from tests.readers_world import SKILLS, simulate, write_selection
 

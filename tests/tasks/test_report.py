@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from flows.synthesize import STAGES as SYNTHESIZE
-from models.diffusion.images import decode
+from models.diffusion.images import decode, image_id
 from models.report.page import CONTENTS
-from tasks import durable, report, schemas, shards
+from tasks import durable, report, shards
 from tasks.params import Params
 from tests.report_world import NAMES, build, distribution, leakage, recheck, write_metrics
 
@@ -39,7 +39,7 @@ def page_of(world: Path, out: Path, profile: str = "phantom", show: bool = True,
 
 def shown(page: str) -> set[str]:
     """Return the pixels of every picture in the page, as image ids."""
-    return {schemas.image_id(decode(base64.b64decode(data))) for data in URI.findall(page)}
+    return {image_id(decode(base64.b64decode(data))) for data in URI.findall(page)}
 
 
 def ids_in(world: Path, folder: str) -> set[str]:

@@ -12,7 +12,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from models.diffusion.generator import embed_donor, file_sha256, files_sha256, load_generator
-from models.diffusion.images import decode, encode_png
+from models.diffusion.images import decode, encode_png, image_id
 from models.diffusion.lora import LoraSettings, add_lora, save_lora
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
 from tasks import donors as donors_module
@@ -24,7 +24,7 @@ from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
 SECTION = {"num_inference_steps": 2, "guidance_scale": 3.0, "batch_size": 3, "shard_rows": 6,
            "precision": "fp32"}  # fmt: skip
 FACES = coloured_faces()
-IDS = [schemas.image_id(face) for face in FACES]
+IDS = [image_id(face) for face in FACES]
 PROMPTS = ("A face, eye with ptosis, mid-level", "A face, eye with normal", "A face, eye with uveitis")
 
 
@@ -116,7 +116,7 @@ def test_samples_are_the_plan_with_images_and_lineage(saved):
         "shard-00000.parquet",
         "shard-00001.parquet",
     ]
-    assert samples["image_id"].to_pylist() == [schemas.image_id(image) for image in pixels(samples)]
+    assert samples["image_id"].to_pylist() == [image_id(image) for image in pixels(samples)]
     generator, lora = files_sha256(saved.folder, saved.ip_adapter), Path("lora") / WEIGHTS
     assert set(samples["generator_sha256"].to_pylist()) == {generator}
     assert set(samples["lora_sha256"].to_pylist()) == {file_sha256(lora)}
@@ -193,7 +193,7 @@ def test_a_killed_run_keeps_its_shards_and_the_embeddings_of_donors(saved, monke
         return make(generator, rows, settings)
 
     def watch_donors(generator, image):
-        donors.append(IDS.index(schemas.image_id(image)))
+        donors.append(IDS.index(image_id(image)))
         return embed(generator, image)
 
     monkeypatch.setattr(sample, "sample_rows", watch_rows)

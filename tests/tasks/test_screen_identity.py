@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from models.diffusion.images import encode_png
+from models.diffusion.images import encode_png, image_id
 from models.onnx_export import export_onnx
 from tasks import schemas, screen_identity, shards
 from tasks.params import ScreenIdentity
@@ -35,7 +35,7 @@ def photo_of(face: np.ndarray) -> np.ndarray:
 def table(images: list[np.ndarray], schema: pa.Schema, **columns: list) -> pa.Table:
     defaults = {"string": "", "float": 0.0, "int64": 0, "list<item: string>": [], "list<element: string>": []}
     values = {field.name: [defaults.get(str(field.type), "")] * len(images) for field in schema}
-    values |= {"image": [encode_png(i) for i in images], "image_id": [schemas.image_id(i) for i in images]}
+    values |= {"image": [encode_png(i) for i in images], "image_id": [image_id(i) for i in images]}
     return pa.table(values | columns, schema=schema)
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from models.conditions import DISEASES, GENDERS
-from models.diffusion.images import encode_png
+from models.diffusion.images import encode_png, image_id
 from models.phantom import render, sample_phantom, sample_shot
 from tasks import durable, schemas, select, shards
 from tasks.params import Params, load
@@ -40,7 +40,7 @@ def age_bin(age: float) -> str:
 def table(schema: pa.Schema, images: list[np.ndarray], **columns: list) -> pa.Table:
     defaults = {"string": "", "binary": b"", "float": 0.0, "int64": 0}
     values = {field.name: [defaults.get(str(field.type), [])] * len(images) for field in schema}
-    values |= {"image": [encode_png(i) for i in images], "image_id": [schemas.image_id(i) for i in images]}
+    values |= {"image": [encode_png(i) for i in images], "image_id": [image_id(i) for i in images]}
     return pa.table(values | columns, schema=schema)
 
 

@@ -14,7 +14,7 @@ import torch
 from models.conditions import DISEASES, all_prompts
 from models.diffusion import fine_tuning
 from models.diffusion.generator import load_generator
-from models.diffusion.images import decode, encode_png
+from models.diffusion.images import decode, encode_png, image_id
 from tasks import durable, schemas, shards, train_lora
 from tasks.params import Generator, TrainLora
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
@@ -31,7 +31,7 @@ SPLITS = ("train", "heldout") * 4
 def write_faces(folder: Path, images: np.ndarray, splits: tuple[str, ...] = SPLITS) -> None:
     """Patients' faces in shards of three, every second one held out, diseases in turn."""
     columns: dict[str, list] = {
-        "image_id": [schemas.image_id(image) for image in images],
+        "image_id": [image_id(image) for image in images],
         "image": [encode_png(image) for image in images],
         "file": [f"secret-{i}.png" for i in range(len(images))],
         "flags": [[]] * len(images),

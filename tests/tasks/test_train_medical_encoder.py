@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from models.conditions import DISEASES, all_prompts
 from models.deid.medical_encoder import load_medical_encoder
 from models.diffusion import fine_tuning
-from models.diffusion.images import encode_png
+from models.diffusion.images import encode_png, image_id
 from tasks import schemas, shards, train_medical_encoder
 from tasks.params import Params
 from tests.tasks.test_train_lora import SECTION as LORA
@@ -47,7 +47,7 @@ def write_mema(folder: Path, num: int = 8) -> None:
     images = np.kron(rng.integers(0, 256, (num, 6, 6, 3), dtype=np.uint8), np.ones((1, 16, 16, 1), np.uint8))
     rows = {name: [None] * num for name in schemas.MEMA.names}
     rows |= {
-        "image_id": [schemas.image_id(image) for image in images],
+        "image_id": [image_id(image) for image in images],
         "image": [encode_png(image) for image in images],
         "disease": [DISEASES[i % 8] for i in range(num)],
         "severity": ["" if i % 8 == 0 else ("slight", "mid", "heavy")[i % 3] for i in range(num)],

@@ -3,12 +3,12 @@
 import numpy as np
 
 from models.conditions import DISEASES, SEVERITIES
-from models.phantom.landmarks import EyeLandmarks
 from models.phantom.painter import Painter
 from models.phantom.signs.inflammation import draw_conjunctivitis, draw_uveitis
 from models.phantom.signs.lids import draw_ptosis, draw_tao
 from models.phantom.signs.motility import draw_strabismus
 from models.phantom.signs.tumours import draw_bcc, draw_scc
+from models.photos.eyes import EyeLandmarks
 
 _SIGNS = {
     "bcc": draw_bcc,

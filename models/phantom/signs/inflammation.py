@@ -3,9 +3,9 @@
 import numpy as np
 
 from models.phantom.eye import circle, draw_iris
-from models.phantom.landmarks import Eye
 from models.phantom.painter import Painter, mix
 from models.phantom.signs.sampling import eye_colours, pick
+from models.photos.eyes import Eye
 
 
 def _without_iris(part: Painter, eye: Eye, blur: float) -> np.ndarray:

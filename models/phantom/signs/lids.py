@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from models.phantom.eye import draw_eyeball
-from models.phantom.landmarks import Eye
 from models.phantom.painter import Painter
 from models.phantom.signs.sampling import eye_colours, skin_near
+from models.photos.eyes import Eye
 
 
 def _rows(line: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from models.phantom.eye import draw_eyeball
-from models.phantom.landmarks import Eye
 from models.phantom.painter import Painter
 from models.phantom.signs.sampling import eye_colours
+from models.photos.eyes import Eye
 
 
 def draw_strabismus(painter: Painter, eye: Eye, amount: float, rng: np.random.Generator) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from models.phantom.eye import SCLERA
-from models.phantom.landmarks import Eye
 from models.phantom.painter import Painter
+from models.photos.eyes import Eye
 
 
 def skin_near(painter: Painter, eye: Eye) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from models.phantom.landmarks import Eye
 from models.phantom.painter import Painter, mix
 from models.phantom.signs.sampling import pick, skin_near
+from models.photos.eyes import Eye
 
 
 def _blob(

@@ -12,8 +12,8 @@ from insightface.data import get_image
 from PIL import Image
 
 from models.deid.card import TrainedOn, digest_of
+from models.diffusion.images import image_id
 from models.photos.every_face import Seeker
-from tasks import schemas
 from tasks.deid_files.places import sidecar_of
 from tests.tasks.deid_files.workspace import SECTION, encoded, lay_out, mema, pixels, smooth
 from tests.toy_deid import toy_deidentifier
@@ -108,7 +108,7 @@ def test_a_dry_run_writes_the_account_and_nothing_else(hospital):
 @pytest.mark.parametrize("aligned", [True, False])
 def test_a_model_of_drawn_faces_takes_its_own_pictures_and_no_others(tmp_path, monkeypatch, aligned):
     own = np.asarray(smooth(1))
-    ids = [schemas.image_id(own)]
+    ids = [image_id(own)]
     model = toy_deidentifier(tmp_path / "drawn", TrainedOn("drawn", digest_of(ids), "0" * 64, ids))
     monkeypatch.chdir(tmp_path)
     hospital = lay_out(model)
