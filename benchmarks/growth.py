@@ -19,8 +19,9 @@ import typer
 
 from benchmarks import harness
 from benchmarks.leak_nn import BLOCK_ROWS, KINDS, embeddings
+from mema.runtime import durable, memory, shards
 from models.identity.search import nearest
-from tasks import durable, memory, process, sample, shards
+from tasks import process, sample
 from tasks.params import load
 
 FACTORS = (1, 4, 16)

@@ -25,8 +25,8 @@ from rich.table import Table
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mema.runtime import memory as allocator
 from models.identity.leakage import wilson_interval
-from tasks import memory as allocator
 
 Rounds = Annotated[int, typer.Option(min=1, help="turns of each candidate; medians are printed")]
 Out = Annotated[

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.runtime import shards
 from models.diffusion.images import encode_png
-from tasks import shards
 from tasks.label_studio import server
 from tasks.label_studio.access import Target
 from tasks.label_studio.places import Places

@@ -20,7 +20,7 @@ import typer
 
 from benchmarks import harness
 from benchmarks.harness import Case
-from tasks import engine, shards
+from mema.runtime import engine, shards
 
 SERVER_START_SECONDS = 120
 

@@ -35,9 +35,10 @@ from transformers import SamConfig, SamImageProcessorPil, SamModel
 
 from benchmarks import harness
 from benchmarks.harness import Case
+from mema.runtime import parent
 from models.diffusion.images import decode, encode_png
 from models.segmentation.sam import Prompt, Sam, load_sam
-from tasks import parent, schemas
+from tasks import schemas
 from tasks.label_studio.backend import create_app, open_clicks
 from tasks.label_studio.embeddings import MEMORY_IMAGES
 from tasks.label_studio.wake import Waker

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import harness
-from tasks import durable, sample, screen_identity, select, shards
+from mema.runtime import durable, shards
+from tasks import sample, screen_identity, select
 from tasks.params import Params, load
 
 COLUMNS = (

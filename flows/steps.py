@@ -14,7 +14,8 @@ from prefect.context import refresh_global_settings_context
 from prefect.runtime import flow_run
 
 from flows.workspace import MARK
-from tasks import addresses, dvc, params, prefect_access, process, remotes, versions
+from mema.runtime import addresses
+from tasks import dvc, params, prefect_access, process, remotes, versions
 
 GPU_STAGES = {
     "train_lora", "sample", "screen_identity", "recheck_identity", "prelabel", "train_medical_encoder", "train_deid",

@@ -10,7 +10,8 @@ import time
 import httpx
 
 from flows.workspace import ROOT
-from tasks import addresses, prefect_access
+from mema.runtime import addresses
+from tasks import prefect_access
 
 POOLS = ("cpu", "gpu")
 START_SECONDS = 60

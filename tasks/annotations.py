@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from mema.runtime import durable, shards, stage
 from models.annotation.completeness import Gaps, gaps
 from models.annotation.export import FINDINGS, REASONS, Reading, Unusable
 from models.annotation.manifest import Manifest
@@ -16,7 +17,7 @@ from models.annotation.opinion import TUMOURS
 from models.annotation.provenance import PROVENANCES, ProposalLog
 from models.annotation.votes import image_sizes, read_readers, vote_table
 from models.identity.leakage import wilson_interval
-from tasks import durable, schemas, shards, stage
+from tasks import schemas
 from tasks.params import Annotations, load
 
 STAGE = "annotations"

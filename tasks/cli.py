@@ -165,7 +165,8 @@ def fetch() -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def repro(context: typer.Context) -> None:
     """Put right what a killed DVC left half-written, then become `dvc repro` with the same arguments."""
-    from tasks import logs, mending
+    from mema.runtime import logs
+    from tasks import mending
 
     logs.configure()
     mending.become("repro", *context.args)

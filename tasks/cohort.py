@@ -14,9 +14,9 @@ import cv2
 import typer
 from tqdm import tqdm
 
+from mema.runtime import parent, shards, stage
 from models.phantom.cohort import Photo, draw, patients
 from models.phantom.cohort import public as public_photos
-from tasks import parent, shards, stage
 from tasks.params import Cohort, load
 
 STAGE = "cohort"

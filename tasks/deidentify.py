@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.runtime import durable, entry, shards, stage
 from models.deid import baselines
 from models.deid.baselines import Method, checked, load_method
 from models.diffusion.generator import generator_folder
 from models.diffusion.images import PngWriter, decode
 from models.threads import AT_ONCE, side_by_side
-from tasks import durable, entry, shards, stage
 from tasks.benchmark_params import Deidentify, MethodSpec
 from tasks.donors import WEIGHTS, GeneratorFiles
 from tasks.params import load

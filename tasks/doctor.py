@@ -171,9 +171,9 @@ def _assets(what: str) -> Finding:
 
 
 def _environment(what: str) -> Finding:
-    from tasks import logs
-    from tasks.engine import number_of
-    from tasks.launch import num_processes
+    from mema.runtime import logs
+    from mema.runtime.engine import number_of
+    from mema.runtime.launch import num_processes
 
     workers, gpus = int(number_of("MEMA_WORKERS", 0)), number_of("MEMA_NUM_GPUS", 0)
     processes, cores = num_processes(os.environ) or 1, os.cpu_count() or 1

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tasks import params, prefect_access, process, ray_access, remotes
-from tasks.addresses import listens_everywhere, require_private
+from mema.runtime import ray_access
+from mema.runtime.addresses import listens_everywhere, require_private
+from tasks import params, prefect_access, process, remotes
 from tasks.findings import Finding
 
 SECONDS = 3

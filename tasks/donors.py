@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mema.runtime import shards
 from models.diffusion.generator import (
     LoadedGenerator,
     check_sha256,
@@ -17,7 +18,6 @@ from models.diffusion.generator import (
 )
 from models.diffusion.images import decode
 from models.threads import side_by_side
-from tasks import shards
 from tasks.params import Generator
 
 WEIGHTS = "pytorch_lora_weights.safetensors"

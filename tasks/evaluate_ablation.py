@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import typer
 
+from mema.runtime import durable, entry, shards, stage
 from models.conditions import DISEASES
 from models.deid.ablation import Arm, Matrix, matrix, plot_sweeps
 from models.deid.deidentifier import Deidentifier
@@ -23,7 +24,6 @@ from models.metrics.identity_distance import identity_distance, mean_over_patien
 from models.metrics.image_quality import psnr
 from models.metrics.recall import top1
 from models.metrics.sign_classifier import load_sign_classifier
-from tasks import durable, entry, shards, stage
 from tasks.deidentify import passwords
 from tasks.evaluation import read_originals
 from tasks.params import Params, TrainDeid, load

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mema.runtime import durable, stage
 from models.metrics.clinical import Diagnosis, clinical_rows, decisions
-from tasks import durable, stage
 from tasks.benchmark_params import EvaluateClinical
 from tasks.params import load
 

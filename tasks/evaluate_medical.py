@@ -8,13 +8,13 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
+from mema.runtime import durable, shards, stage
 from models.conditions import DISEASES
 from models.metrics.bootstrap import mean_with_interval
 from models.metrics.lesion_segmenter import LesionSegmenter, dice_and_jaccard, load_lesion_segmenter
 from models.metrics.recall import top1
 from models.metrics.sign_classifier import SignClassifier, load_sign_classifier
 from models.segmentation.masks import decode_mask
-from tasks import durable, shards, stage
 from tasks.benchmark_params import EvaluateMedical
 from tasks.judged_images import batches, check_complete
 from tasks.params import load

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from mema.runtime import durable, shards, stage
 from models.conditions import DISEASES
 from models.identity.recogniser import load_recogniser
 from models.metrics.identity_distance import identity_distance, mean_over_patients
 from models.metrics.image_quality import load_perceptual, psnr
 from models.metrics.recall import top1
 from models.metrics.sign_classifier import load_sign_classifier
-from tasks import durable, shards, stage
 from tasks.benchmark_params import EvaluateReversibility
 from tasks.evaluation import (
     Originals,

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mema.runtime import shards
 from models.diffusion.images import decode
-from tasks import shards
 from tasks.measuring import Measure, Values, measure_rows
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 
+from mema.runtime import entry, shards
 from models.attributes.deepface import estimate
 from models.diffusion.images import encode_png, image_id
 from models.photos.alignment import Aligner
@@ -17,7 +18,7 @@ from models.photos.decoding import Limits, decode_photo, read_photo
 from models.photos.duplicates import first_seen, near_duplicates, perceptual_hash, thumbnail
 from models.photos.rejection import Rejection
 from models.photos.upright import load_upright_aligner
-from tasks import entry, schemas, shards
+from tasks import schemas
 from tasks.params import Ingest
 
 CHECKED = pa.schema(

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
+from mema.runtime import durable, shards, stage
 from models.photos.listing import Listing, list_folder
 from models.records.cells import OLDEST
 from models.records.identity import judge_files, judge_persons
 from models.records.reading import Table
 from models.records.record import Record, read_records
-from tasks import durable, ingest, schemas, shards, stage
+from tasks import ingest, schemas
 from tasks.ingest_account import account, of_the_table
 from tasks.ingest_identity import Resolver, judge_pictures
 from tasks.params import IngestPatients, load

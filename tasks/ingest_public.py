@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from mema.runtime import durable, shards, stage
 from models.photos.listing import list_folder
-from tasks import durable, ingest, schemas, shards, stage
+from tasks import ingest, schemas
 from tasks.params import IngestPublic, load
 
 STAGE = "ingest_public"

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mema.runtime.shards import plain, read_table, shard_files
 from models.conditions import DISEASES
 from models.diffusion.images import decode
 from models.metrics.lesion_segmenter import OutlinedFaces
 from models.metrics.sign_classifier import Faces, resized
 from models.segmentation.masks import decode_mask
-from tasks.shards import plain, read_table, shard_files
 
 BATCH = 64
 Image = np.ndarray

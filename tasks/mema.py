@@ -8,12 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from mema.runtime import shards
+from mema.runtime.reordering import in_order
 from models.annotation.adjudication import Verdict, adjudicate
 from models.annotation.manifest import read_json
 from models.annotation.outlines import Outline
 from models.conditions import DISEASES
-from tasks import schemas, shards
-from tasks.reordering import in_order
+from tasks import schemas
 
 SHARD_ROWS = 256
 PLAN_COLUMNS = ["image_id", "disease", "severity", "age_bin", "gender", "donor_id"]

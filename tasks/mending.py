@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 import yaml
 import zc.lockfile
 
-from tasks import durable, last_good, logs
+from mema.runtime import durable, logs
+from tasks import last_good
 
 log = logging.getLogger(__name__)
 

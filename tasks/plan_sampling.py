@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.runtime import durable, shards, stage
 from models.metrics.cohort_profile import age_bins, age_labels
 from models.metrics.quotas import Cell, cell_quotas
 from models.sampling_plan import (
@@ -24,7 +25,7 @@ from models.sampling_plan import (
     strip_rows,
     total_variation,
 )
-from tasks import durable, schemas, shards, stage
+from tasks import schemas
 from tasks.params import PlanSampling, ProfileCohort, load
 from tasks.release_key import release_key
 from tasks.release_params import ReleaseKey

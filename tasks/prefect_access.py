@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tasks import addresses
+from mema.runtime import addresses
 
 FILE = Path(__file__).parents[1] / ".prefect/login"
 CLIENT, SERVER = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"

@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 import typer
 
+from mema.runtime import durable, entry, shards, stage
 from models.conditions import prompt
 from models.diffusion.images import decode
 from models.diffusion.sampling import SamplingSettings, sample_rows
@@ -18,7 +19,7 @@ from models.segmentation.first_mask import first_mask
 from models.segmentation.masks import encode_mask
 from models.segmentation.sam import Sam, load_sam
 from models.threads import side_by_side
-from tasks import durable, entry, schemas, shards, stage
+from tasks import schemas
 from tasks.donors import WEIGHTS, Donors, GeneratorFiles, generator_files
 from tasks.params import Params, load
 from tasks.sample import rows_of

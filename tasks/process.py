@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from tasks import guard
+from mema.runtime import guard
 
 PROGRESS_SECONDS = 10
 ENDED_SECONDS = 5  # that a group killed for good is waited for

@@ -17,11 +17,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from mema.runtime import durable, shards, stage
 from models.annotation.simulated_reader import Case, Skill, confusion, read_case
 from models.annotation.votes import MANIFEST, PROPOSALS, disagreements
 from models.segmentation.masks import decode_mask, encode_mask, mask_sha256
 from models.segmentation.prompts import inner_point
-from tasks import durable, shards, stage
 from tasks.label_studio.brush import brush_region
 from tasks.label_studio.reading import Lots, PlannedTask, reading_order
 from tasks.twin_params import load_twins

@@ -6,8 +6,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from mema.runtime import durable, shards, stage
 from models.identity.screening import Embedded, Rule, floor_faults, judge
-from tasks import durable, shards, stage
 from tasks.measuring import embed_faces
 from tasks.params import Params, RecheckIdentity, load
 

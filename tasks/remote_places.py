@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.addresses import is_loopback
+from mema.runtime.addresses import is_loopback
 
 # Schemes that reach the same files of a host; every other scheme is a world of its own.
 FAMILIES = {"sftp": "ssh", "scp": "ssh", "https": "http", "webdav": "http", "webdavs": "http", "s3a": "s3"}

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from mema.runtime import durable, shards, stage
 from models.report.measured import Arm, Gallery, Measured
 from models.report.page import page as render
-from tasks import durable, headline, report_pictures, shards, stage
+from tasks import headline, report_pictures
 from tasks.params import Params, load
 
 STAGE = "report"

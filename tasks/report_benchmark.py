@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mema.runtime import durable, shards, stage
 from models.annotation.adjudication import UNANIMOUS
 from models.conditions import DISEASES
 from models.report.benchmark_measured import (
@@ -18,7 +19,7 @@ from models.report.benchmark_measured import (
     in_order,
 )
 from models.report.benchmark_page import page as render
-from tasks import durable, headline, shards, stage
+from tasks import headline
 from tasks.params import load
 
 STAGE = "report_benchmark"

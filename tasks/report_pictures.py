@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mema.runtime import shards
 from models.conditions import DISEASE_NAMES, DISEASES, SEVERITIES
 from models.diffusion.images import decode
 from models.identity.recogniser import load_recogniser
 from models.identity.search import nearest
 from models.report.measured import Gallery, Neighbour, Strip
 from models.report.pictures import WITHHELD, Face
-from tasks import shards
 from tasks.measuring import embed_faces
 from tasks.screen_identity import files_of
 

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from mema.runtime import durable, shards, stage
 from models.annotation.adjudication import UNANIMOUS
 from models.annotation.opinion import LOW, USABLE
 from models.conditions import DISEASES, SEVERITIES
 from models.report.readers_measured import Disputed, Example, Outlined, ReadersGallery, ReadersMeasured
 from models.report.readers_page import page as render
-from tasks import durable, headline, shards, stage
+from tasks import headline
 from tasks.params import load
 
 STAGE = "report_readers"

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-# What `datasets` gives as pictures and as labels; stages read them as bytes and names (tasks/shards.py).
+# What `datasets` gives as pictures and as labels; stages read them as bytes and names (mema/runtime/shards.py).
 PICTURES, LABELS = ("image", "mask"), ("disease", "planned_disease")
 MEANING = b"meaning"  # of a released column, in its field's metadata
 

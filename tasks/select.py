@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import typer
 from tqdm import tqdm
 
+from mema.runtime import durable, shards, stage
 from models.attributes.deepface import estimate
 from models.conditions import DISEASES, GENDERS
 from models.diffusion.images import decode
@@ -20,7 +21,7 @@ from models.metrics.disease_classifier import DiseaseClassifier, load_classifier
 from models.metrics.distribution import Attributes, Profile, exact_table_2, middle_ages, table_2
 from models.metrics.legibility import legibility as read_signs
 from models.metrics.quotas import cell_quotas, fill_quotas, filling_factor, shortfall
-from tasks import durable, schemas, shards, stage
+from tasks import schemas
 from tasks.params import Params, Select, load
 
 STAGE = "select"

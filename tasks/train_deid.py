@@ -12,6 +12,7 @@ import typer
 from diffusers import AutoencoderKL
 from torch import nn
 
+from mema.runtime import durable, entry, launch, shards
 from models.conditions import DISEASES
 from models.deid.card import TrainedOn, digest_of
 from models.deid.deidentifier import Deidentifier, save_deidentifier
@@ -24,7 +25,6 @@ from models.deid.training import train_deid as train
 from models.diffusion.generator import generator_folder
 from models.diffusion.images import decode, encode_png, tile
 from models.distributed import group
-from tasks import durable, entry, launch, shards
 from tasks.params import Generator, TrainDeid, load
 
 STAGE = "train_deid"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from mema.runtime import durable, entry, shards, stage
 from models.conditions import DISEASES
 from models.metrics.bootstrap import mean_with_interval
 from models.metrics.lesion_segmenter import (
@@ -27,7 +28,6 @@ from models.metrics.sign_classifier import (
     save_sign_classifier,
     train_sign_classifier,
 )
-from tasks import durable, entry, shards, stage
 from tasks.benchmark_params import TrainJudges
 from tasks.judged_images import faces, outlined
 from tasks.params import load

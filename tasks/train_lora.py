@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import typer
 from diffusers import UNet2DConditionModel
 
+from mema.runtime import durable, entry, launch, shards
 from models.conditions import prompt
 from models.diffusion.fine_tuning import fine_tune, load_networks
 from models.diffusion.generator import check_sha256, generator_folder
@@ -18,7 +19,6 @@ from models.diffusion.images import decode
 from models.diffusion.latents import cache_moments
 from models.diffusion.lora import LoraSettings, save_lora
 from models.distributed import group
-from tasks import durable, entry, launch, shards
 from tasks.params import Generator, TrainLora, load
 
 STAGE = "train_lora"

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 import typer
 
+from mema.runtime import stage
+from mema.runtime.durable import write_json
 from models.attributes.deepface import estimate
 from models.attributes.export import export_deepface
 from models.attributes.network import AttributeNet
@@ -14,8 +16,6 @@ from models.attributes.training import train_attributes
 from models.conditions import GENDERS
 from models.identity.leakage import wilson_interval
 from models.phantom_data import PhantomPhotos
-from tasks import stage
-from tasks.durable import write_json
 from tasks.twin_params import load_twins
 from tasks.twin_photos import joined, rendered, unfinished
 

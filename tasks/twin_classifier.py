@@ -7,6 +7,8 @@ import numpy as np
 import torch
 import typer
 
+from mema.runtime import stage
+from mema.runtime.durable import write_json
 from models.conditions import DISEASES, SEVERITIES
 from models.identity.leakage import wilson_interval
 from models.metrics.disease_classifier import (
@@ -17,8 +19,6 @@ from models.metrics.disease_classifier import (
     train_classifier,
 )
 from models.phantom_data import PhantomPhotos
-from tasks import stage
-from tasks.durable import write_json
 from tasks.twin_params import load_twins
 from tasks.twin_photos import joined, rendered, unfinished
 

@@ -8,6 +8,8 @@ import torch
 import typer
 from transformers import Dinov2ForImageClassification
 
+from mema.runtime import stage
+from mema.runtime.durable import write_json
 from models.augmentation import to_signal
 from models.conditions import DISEASES, SEVERITIES
 from models.metrics.dinov2_pretraining import Lessons, lay_in_patches, pretrain_dinov2, twin_dinov2
@@ -15,8 +17,6 @@ from models.metrics.dinov2_weights import Normalisation, write_preprocessor
 from models.metrics.disease_classifier import SIZE_PX, load_classifier
 from models.metrics.recall import share_with_interval, top1
 from models.phantom_data import PhantomPhotos
-from tasks import stage
-from tasks.durable import write_json
 from tasks.twin_data import PairedPhotos
 from tasks.twin_params import TwinDinov2, load_twins
 from tasks.twin_photos import pairs, rendered, unfinished

@@ -8,6 +8,8 @@ import torch
 import typer
 from transformers import CLIPVisionModelWithProjection
 
+from mema.runtime import stage
+from mema.runtime.durable import write_json
 from models.conditions import all_prompts, prompt
 from models.diffusion.codec import encode_mean, psnr, reconstruct, train_codec
 from models.diffusion.ip_adapter import attach
@@ -21,8 +23,6 @@ from models.diffusion.twin_networks import (
     build_unet,
     save_generator,
 )
-from tasks import stage
-from tasks.durable import write_json
 from tasks.twin_data import PairedPhotos
 from tasks.twin_params import TwinGenerator, load_twins
 from tasks.twin_photos import pairs, unfinished

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from tasks import stage
-from tasks.durable import write_json
+from mema.runtime import stage
+from mema.runtime.durable import write_json
 from tasks.twin_params import load_twins
 from tasks.twin_photos import rendered, unfinished
 from tasks.twin_recognisers import train, verification

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from mema.runtime import durable, entry
 from models.phantom_data import PhantomPhotos, phantom_photos
-from tasks import durable, entry, twin_data
+from tasks import twin_data
 from tasks.twin_params import Photos, Section
 
 DRAWING = (entry.ROOT / "models", Path(twin_data.__file__))  # whatever draws is among them

@@ -9,6 +9,8 @@ import typer
 from torch import Tensor
 from tqdm import tqdm
 
+from mema.runtime import stage
+from mema.runtime.durable import write_json
 from models.conditions import DISEASES, SEVERITIES, prompt
 from models.diffusion.generator import LoadedGenerator, embed_donor, load_generator
 from models.diffusion.images import encode_png, tile
@@ -16,8 +18,6 @@ from models.diffusion.sampling import Row, SamplingSettings, sample_rows
 from models.identity.leakage import wilson_interval
 from models.identity.recogniser import load_recogniser
 from models.metrics.disease_classifier import load_classifier, predict
-from tasks import stage
-from tasks.durable import write_json
 from tasks.twin_params import Photos, TwinQuality, load_twins
 from tasks.twin_photos import rendered
 

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 import typer
 
+from mema.runtime import stage
+from mema.runtime.durable import write_json
 from models.identity.leakage import wilson_interval
 from models.identity.network import INPUT_PX, build_recogniser
 from models.identity.recogniser import load_recogniser
 from models.identity.training import equal_error_rate, pair_similarities, tar_at_fmr, train_recogniser
 from models.onnx_export import export_onnx
 from models.phantom_data import PhantomPhotos
-from tasks import stage
-from tasks.durable import write_json
 from tasks.twin_params import RecogniserTwin, load_twins
 from tasks.twin_photos import rendered, unfinished
 

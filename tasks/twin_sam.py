@@ -9,6 +9,8 @@ import torch
 import typer
 from tqdm import tqdm
 
+from mema.runtime import stage
+from mema.runtime.durable import write_json
 from models.conditions import DISEASES
 from models.metrics.bootstrap import mean_with_interval
 from models.segmentation.masks import iou
@@ -18,8 +20,6 @@ from models.segmentation.prompts import correction, inner_point, loose_box, rand
 from models.segmentation.sam import Prompt, Sam, load_sam
 from models.segmentation.training import train_sam
 from models.segmentation.twin_network import save_twin, twin_sam
-from tasks import stage
-from tasks.durable import write_json
 from tasks.twin_params import load_twins
 from tasks.twin_photos import drawn, unfinished
 

@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from mema.runtime import durable, shards
 from models.conditions import DISEASES
 from models.diffusion.images import encode_png, image_id
 from models.phantom import render, sample_phantom, sample_shot
 from models.report.benchmark_measured import BenchmarkMeasured
-from tasks import durable, schemas, shards
+from tasks import schemas
 
 # Med-Class and ID-Dis of each method.
 METHODS = {

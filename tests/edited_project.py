@@ -9,16 +9,22 @@ from pathlib import Path
 
 import yaml
 
+from mema.runtime.entry import PACKAGES
 from tasks import process
 
 ROOT = Path(__file__).parents[1]
 GUARD = '\n\nif __name__ == "__main__":\n'
 
 
+def copy_packages(folder: Path) -> None:
+    """Copy what stages are made of into `folder`, which need not be there yet."""
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def copy_code(folder: Path) -> Path:
     """Copy code and stages into `folder`, which need not be there yet."""
-    for name in ("tasks", "models"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_packages(folder)
     (folder / "data/phantom").mkdir(parents=True, exist_ok=True)
     for name in ("dvc.yaml", "data/phantom/dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, folder / name)

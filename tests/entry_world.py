@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from tasks import entry
+from mema.runtime import entry
 
 
 def write_entry(folder: Path, stage: str, *more: Path) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mema.runtime import shards
 from models.conditions import DISEASES
 from models.diffusion.images import encode_png, image_id
 from models.segmentation.masks import encode_mask
-from tasks import schemas, shards
+from tasks import schemas
 from tasks.train_judges import TrainJudges
 from tests.toy_dinov2 import save_dinov2
 

@@ -4,8 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from mema.runtime import launch
 from models.distributed import group
-from tasks import launch
 
 
 def main(folder: Path) -> None:

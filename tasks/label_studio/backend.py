@@ -17,10 +17,10 @@ from fastapi import FastAPI, HTTPException, Request
 from jaxtyping import Bool
 from starlette.concurrency import run_in_threadpool
 
+from mema.runtime import shards
+from mema.runtime.addresses import is_loopback
 from models.segmentation.masks import decode_mask
 from models.segmentation.sam import Proposal, Sam, load_sam
-from tasks import shards
-from tasks.addresses import is_loopback
 from tasks.label_studio.access import SAM_HOST
 from tasks.label_studio.brush import brush_region
 from tasks.label_studio.embeddings import Embeddings, StoredEmbeddings, embedding_shape, weights_digest

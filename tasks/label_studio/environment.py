@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks import durable
+from mema.runtime import durable
 from tasks.label_studio.places import Places
 
 CONSTRAINTS = Path(__file__).parents[2] / "constraints-label-studio.txt"

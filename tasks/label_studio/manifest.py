@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from mema.runtime import durable
 from models.annotation.manifest import Manifest, Reader, read_json
 from models.annotation.manifest import read_manifest as read
-from tasks import durable
 from tasks.label_studio.places import private
 
 NAME = "manifest.json"

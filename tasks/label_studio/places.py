@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks import durable
+from mema.runtime import durable
 
 ROOT = Path(".label_studio")
 SERVED_LINK = "images"

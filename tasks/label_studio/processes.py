@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tasks import durable
+from mema.runtime import durable
 from tasks.label_studio.places import Places
 
 GRACE_SECONDS = 15

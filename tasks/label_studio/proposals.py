@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
+from mema.runtime import durable
 from models.segmentation.masks import encode_mask, mask_sha256
 from models.segmentation.sam import Prompt
-from tasks import durable
 
 
 def proposal_line(

@@ -19,8 +19,9 @@ from uuid import uuid4
 
 import typer
 
+from mema.runtime import durable
 from models.annotation.manifest import Reader
-from tasks import durable, dvc, simulated
+from tasks import dvc, simulated
 from tasks.label_studio.access import Target, target_here
 from tasks.label_studio.client import LabelStudio, UnclearError, check_version
 from tasks.label_studio.manifest import NAME, read_manifest

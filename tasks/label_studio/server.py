@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from tasks.addresses import is_loopback
+from mema.runtime.addresses import is_loopback
 from tasks.label_studio import environment, processes
 from tasks.label_studio.access import SAM_HOST, SAM_PORT
 from tasks.label_studio.client import LabelStudio, check_version

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.addresses import require_private
+from mema.runtime.addresses import require_private
 from tasks.label_studio import environment
 from tasks.label_studio.access import SAM_HOST, SAM_PORT
 from tasks.label_studio.places import Places

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from mema.runtime import shards
 from models.diffusion.images import decode, encode_png
-from tasks import shards
 from tasks.label_studio.places import SERVED_LINK
 from tasks.label_studio.reading import PlannedTask
 

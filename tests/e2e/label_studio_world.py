@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from filelock import FileLock
 
+from mema.runtime import shards
 from models.conditions import DISEASES
 from models.diffusion.images import encode_png
-from tasks import shards
 from tasks.label_studio import environment, processes, server
 from tasks.label_studio.access import Target
 from tasks.label_studio.client import ATTEMPTS

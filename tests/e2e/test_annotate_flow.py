@@ -15,9 +15,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from mema.runtime import shards
 from models.annotation.manifest import read_manifest
 from models.conditions import DISEASES
-from tasks import schemas, shards
+from tasks import schemas
 from tasks.label_studio.access import SAM_HOST
 from tests.e2e.label_studio_world import LabelStudioWorld, write_images
 from tests.e2e.processes import free_port, prefect_environment, running, until, wait_for

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import shards
+from mema.runtime import shards
 from tests.e2e.ray_nodes import Node, cluster
 from tests.tasks.test_sample import plan_of, write_lora, write_public
 from tests.toy_generator import SavedGenerator, save_generator

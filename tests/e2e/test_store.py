@@ -14,7 +14,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from tasks import durable, shards, store
+from mema.runtime import durable, shards, store
 from tests.e2e.processes import free_port, running, wait_for
 from tests.faults.conftest import tally
 from tests.faults.proxy import KINDS, FaultProxy, fault_proxy

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from mema.runtime.entry import PACKAGES
+
 ROOT = Path(__file__).parents[2]
-CODE = ("tasks", "models")
 FILES = (
     "dvc.yaml",
     "params.yaml",
@@ -91,7 +92,7 @@ def twin_params() -> str:
 def make(folder: Path) -> Path:
     """Copy code, stages and twins into a new git repository; the twins are plain files there."""
     folder.mkdir(parents=True)
-    for name in CODE:
+    for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy

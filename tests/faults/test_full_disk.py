@@ -114,7 +114,7 @@ CHECKPOINT = """
 import torch
 from pathlib import Path
 from models.checkpoint import save_checkpoint
-from tasks import stage
+from mema.runtime import stage
 network = torch.nn.Linear(1000, 1000)
 stage.start(lambda: save_checkpoint(Path('checkpoint.pt'), 1, torch.optim.Adam(network.parameters()), net=network))
 """

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mema.runtime import shards
 from models.annotation.votes import VOTE, disagreements, image_sizes
 from models.diffusion.images import encode_png
 from models.segmentation.masks import decode_mask
-from tasks import annotations, schemas, shards
+from tasks import annotations, schemas
 from tasks.params import Annotations
 from tests.toy_exports import SIZE, annotation, brush, choice, disc, entry, proposal, task, write_folder
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mema.runtime import durable, shards
 from models.annotation.adjudication import adjudicate
 from models.segmentation.masks import decode_mask, dice
-from tasks import annotations, assemble, durable, schemas, shards
+from tasks import annotations, assemble, schemas
 from tasks.params import Annotations
 from tasks.pseudonyms import pseudonyms
 from tasks.release_params import ReleaseKey

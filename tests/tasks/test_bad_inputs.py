@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from mema.runtime import shards
 from models.diffusion.images import image_id
-from tasks import ingest_patients, schemas, shards
+from tasks import ingest_patients, schemas
 from tasks.params import IngestPatients
 
 SECTION = {

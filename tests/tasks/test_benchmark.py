@@ -7,15 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tasks import (
-    benchmark,
-    deidentify,
-    evaluate_identity,
-    evaluate_medical,
-    evaluate_utility,
-    shards,
-    train_judges,
-)
+from mema.runtime import shards
+from tasks import benchmark, deidentify, evaluate_identity, evaluate_medical, evaluate_utility, train_judges
 from tasks.benchmark_params import Deidentify
 from tasks.donors import GeneratorFiles
 from tests import judges_world

@@ -14,9 +14,10 @@ import pytest
 import yaml
 from PIL.Image import Image
 
+from mema.runtime import shards
 from models.conditions import DISEASES
 from models.segmentation.masks import decode_mask
-from tasks import annotations, assemble, card, schemas, shards
+from tasks import annotations, assemble, card, schemas
 from tasks.params import Annotations
 from tests.readers_world import SIZE, parameters, simulate, write_selection
 

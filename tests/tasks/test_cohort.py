@@ -8,8 +8,9 @@ import cv2
 import pytest
 import yaml
 
+from mema.runtime import shards
 from models.phantom.cohort import draw, patients
-from tasks import cohort, ingest_patients, shards
+from tasks import cohort, ingest_patients
 from tasks.params import Cohort, IngestPatients
 
 ROOT = Path(__file__).parents[2]

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mema.runtime import shards
 from models.deid.deidentifier import load_deidentifier
 from models.diffusion.images import decode
-from tasks import deidentify, shards
+from tasks import deidentify
 from tasks.benchmark_params import Deidentify
 from tasks.donors import GeneratorFiles
 from tests.deid_world import write_deid_world

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np, yaml
 from dvclive import Live
 from models.diffusion.images import encode_png
-from tasks import durable
+from mema.runtime import durable
 values = yaml.safe_load(Path("params.yaml").read_text())
 rank, steps = values["train_lora"]["rank"], values["train_deid"]["steps"]
 for out in ("data/lora", "data/deid", "data/ablation"):

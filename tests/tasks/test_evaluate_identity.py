@@ -10,10 +10,11 @@ import pytest
 import yaml
 from onnx import helper, numpy_helper
 
+from mema.runtime import durable, shards
 from models.diffusion.images import decode
 from models.identity.recogniser import load_recogniser
 from models.metrics.identity_distance import identity_distance
-from tasks import durable, evaluate_identity, shards
+from tasks import evaluate_identity
 from tasks.deidentify import DEIDENTIFIED
 from tasks.evaluate_identity import check_held_out
 from tasks.evaluation import read_originals

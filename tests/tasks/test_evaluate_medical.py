@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 import torch
 
+from mema.runtime import shards
 from models.conditions import DISEASES
 from models.diffusion.images import decode, encode_png
 from models.metrics.lesion_segmenter import LesionSegmenter, dice_and_jaccard, load_lesion_segmenter
 from models.metrics.sign_classifier import load_sign_classifier
 from models.segmentation.masks import decode_mask
-from tasks import evaluate_medical, shards, train_judges
+from tasks import evaluate_medical, train_judges
 from tasks.evaluate_medical import EvaluateMedical
 from tests.judges_world import PATHS, section, toy_pretrained, write_world
 

@@ -7,12 +7,13 @@ import pyarrow as pa
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
+from mema.runtime import durable, shards
 from models.conditions import DISEASES
 from models.diffusion.images import decode, encode_png
 from models.identity.recogniser import load_recogniser
 from models.metrics.image_quality import TWIN
 from models.metrics.sign_classifier import load_sign_classifier
-from tasks import durable, evaluate_reversibility, shards, train_judges
+from tasks import evaluate_reversibility, train_judges
 from tasks.deidentify import DEIDENTIFIED
 from tests import judges_world
 from tests.deid_world import REVERSIBILITY, write_deid_world

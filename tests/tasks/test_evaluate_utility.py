@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mema.runtime import durable, shards
 from models.diffusion.images import decode, encode_png
 from models.metrics.landmarks import landmark_error, load_landmarks
-from tasks import durable, evaluate_utility, shards
+from tasks import evaluate_utility
 from tasks.deidentify import DEIDENTIFIED
 from tests.deid_world import UTILITY, write_deid_world
 

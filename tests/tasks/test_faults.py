@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import shards
+from mema.runtime import shards
 from tests.tasks.test_sample import plan_of, write_lora, write_public
 from tests.tasks.test_train_lora import SECTION, digests, write_faces
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import ingest_patients, shards
+from mema.runtime import shards
+from tasks import ingest_patients
 from tasks.params import IngestPatients
 from tests.hostile_tables import (
     ENCODINGS,

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
+from mema.runtime import shards
 from models.conditions import DISEASES
-from tasks import ingest, ingest_patients, ingest_public, profile_cohort, shards
+from tasks import ingest, ingest_patients, ingest_public, profile_cohort
 from tasks.params import IngestPatients, IngestPublic, load
 
 ROOT = Path(ingest.__file__).parents[1]

@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mema.runtime import durable, shards
 from models.conditions import DISEASES, GENDERS
 from models.metrics.cohort_profile import Mechanism, age_bins, age_labels, cohort_profile
-from tasks import durable, plan_sampling, schemas, shards
+from tasks import plan_sampling, schemas
 from tasks.params import PlanSampling, ProfileCohort
 from tasks.release_params import ReleaseKey
 from tests.toy_profile import exact_profile

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks import addresses, prefect_access
+from mema.runtime import addresses
+from tasks import prefect_access
 
 
 @pytest.fixture(autouse=True)

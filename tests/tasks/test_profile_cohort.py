@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from tasks import profile_cohort, profile_versions, schemas, shards
+from mema.runtime import shards
+from tasks import profile_cohort, profile_versions, schemas
 from tasks.params import Params
 
 ROOT = Path(__file__).parents[2]

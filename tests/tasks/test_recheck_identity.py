@@ -8,8 +8,9 @@ import pytest
 import torch
 import yaml
 
+from mema.runtime import shards
 from models.onnx_export import export_onnx
-from tasks import recheck_identity, schemas, shards
+from tasks import recheck_identity, schemas
 from tasks.params import Params
 from tests.tasks.test_screen_identity import Mosaic, person, photo_of, table
 

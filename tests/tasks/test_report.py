@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from flows.synthesize import STAGES as SYNTHESIZE
+from mema.runtime import durable, shards
 from models.diffusion.images import decode, image_id
 from models.report.page import CONTENTS
-from tasks import durable, report, shards
+from tasks import report
 from tasks.params import Params
 from tests.report_world import NAMES, build, distribution, leakage, recheck, write_metrics
 

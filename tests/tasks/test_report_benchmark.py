@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mema.runtime import durable, shards
 from models.conditions import DISEASES
-from tasks import durable, report_benchmark, schemas, shards
+from tasks import report_benchmark, schemas
 from tests.benchmark_page_world import METHODS, clinical, write_metrics, write_pictures
 
 URI = re.compile(r'"data:image/\w+;base64,([^"]+)"')

@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mema.runtime import durable, shards
 from models.conditions import DISEASE_NAMES
 from models.report.readers_page import CONTENTS
-from tasks import annotations, assemble, durable, report_readers, schemas, shards
+from tasks import annotations, assemble, report_readers, schemas
 from tasks.params import Annotations
 from tests.readers_world import parameters, simulate, write_selection
 

@@ -11,12 +11,13 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from mema.runtime import shards
 from models.diffusion.generator import embed_donor, file_sha256, files_sha256, load_generator
 from models.diffusion.images import decode, encode_png, image_id
 from models.diffusion.lora import LoraSettings, add_lora, save_lora
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
 from tasks import donors as donors_module
-from tasks import sample, schemas, shards
+from tasks import sample, schemas
 from tasks.donors import WEIGHTS
 from tasks.params import Generator, Sample
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mema.runtime import durable, shards
 from models.conditions import DISEASES, GENDERS
 from models.diffusion.images import encode_png, image_id
 from models.phantom import render, sample_phantom, sample_shot
-from tasks import durable, schemas, select, shards
+from tasks import schemas, select
 from tasks.params import Params, load
 from tests.toy_profile import exact_profile
 

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from mema.runtime import shards
 from models.diffusion.images import encode_png
-from tasks import shards, summary
+from tasks import summary
 
 METRICS = Path(__file__).parents[2] / "data/metrics"
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from mema.runtime import shards
 from models.conditions import DISEASES
 from models.metrics.lesion_segmenter import LesionSegmenter, dice_and_jaccard, load_lesion_segmenter
 from models.metrics.sign_classifier import load_sign_classifier
 from models.segmentation.masks import decode_mask, encode_mask
-from tasks import judged_images, schemas, shards, train_judges
+from tasks import judged_images, schemas, train_judges
 from tests.judges_world import NUM_SEG, PATHS, face, section, toy_pretrained, write_split, write_world
 
 

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mema.runtime import shards
 from models.diffusion.images import encode_png
 from models.segmentation.sam import Sam, load_sam
-from tasks import shards
 from tasks.label_studio import embeddings
 from tasks.label_studio.embeddings import Embeddings, StoredEmbeddings, embedding_shape, weights_digest
 from tests.toy_sam import save_sam

@@ -7,10 +7,10 @@ import pytest
 from label_studio_sdk.converter.brush import decode_rle
 from PIL import Image
 
+from mema.runtime import shards
 from models.conditions import DISEASES
 from models.diffusion.images import decode, encode_png
 from models.segmentation.masks import encode_mask
-from tasks import shards
 from tasks.label_studio.reading import PlannedTask
 from tasks.label_studio.task_data import (
     Notes,

@@ -8,8 +8,8 @@ from types import ModuleType
 
 import typer
 
-from tasks import durable, entry, logs, memory
-from tasks.store import SCRATCH
+from mema.runtime import durable, entry, logs, memory
+from mema.runtime.store import SCRATCH
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -13,8 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any
 
-from tasks import logs, memory, parent
-from tasks.parts import IN_FLIGHT, Job, Load, Part, lost
+from mema.runtime import logs, memory, parent
+from mema.runtime.parts import IN_FLIGHT, Job, Load, Part, lost
 
 
 def number_of(variable: str, default: float) -> float:
@@ -38,7 +38,7 @@ def run(load: Load, parts: Iterator[Part], count: int, stage: str) -> Iterator[i
     workers = int(number_of("MEMA_WORKERS", 0))
     if os.environ.get("RAY_ADDRESS"):
         try:
-            from tasks import cluster  # Ray is an optional extra
+            from mema.runtime import cluster  # Ray is an optional extra
         except ModuleNotFoundError:
             raise ValueError("RAY_ADDRESS: Ray is not installed; pip install -e '.[ray]'") from None
         yield from cluster.run(load, parts, count, workers, number_of("MEMA_NUM_GPUS", 0), stage)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tasks import durable, shards
+from mema.runtime import durable, entry, shards
 
 ROWS = pa.table({"value": list(range(25))})
 SETTINGS = {"shard_rows": 4, "stage": "toy", "fingerprint": "f", "desc": "toy"}
@@ -23,7 +23,7 @@ SETTINGS = {"shard_rows": 4, "stage": "toy", "fingerprint": "f", "desc": "toy"}
 SLOW_STAGE = """
 import time, pyarrow as pa
 from pathlib import Path
-from tasks import shards
+from mema.runtime import entry, shards
 class Work:
     def load(self):
         def work(part):
@@ -64,7 +64,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def run_slow(folder: Path) -> subprocess.Popen:
     folder.mkdir(exist_ok=True)
-    root = str(Path(shards.__file__).parents[1])
+    root = str(entry.ROOT)
     environment = os.environ | {"PYTHONPATH": root}
     return subprocess.Popen(
         [sys.executable, "-c", SLOW_STAGE], cwd=folder, env=environment, stderr=subprocess.DEVNULL

@@ -16,13 +16,14 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tasks import launch, train_deid, train_lora
+from mema.runtime import entry, launch
+from tasks import train_deid, train_lora
 from tasks.params import Params, load
 from tests.tasks.test_train_deid import parameters, write_workspace
 from tests.tasks.test_train_lora import SECTION, digests, write_faces
 from tests.toy_generator import coloured_faces, save_generator
 
-ROOT = Path(launch.__file__).parents[1]
+ROOT = entry.ROOT
 PATIENCE_SECONDS = 300
 # The largest difference of a weight allowed; measured 1e-6 after 32 steps of the LoRA, 2.5e-5 after 4 of MedSem-DeID,
 # 0.5 for another seed.

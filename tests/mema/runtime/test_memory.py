@@ -10,7 +10,7 @@ import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 if sys.argv[1] == "kept":
-    from tasks import memory
+    from mema.runtime import memory
     memory.keep_freed()
 def large(_=0):
     np.ones(2**24)  # 128 MiB

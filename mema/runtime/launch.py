@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from mema.runtime import parent, stage
 from models import distributed
-from tasks import parent, stage
 
 LAUNCHER = "MEMA_LAUNCHER"  # the launcher's process id, for those that it started
 

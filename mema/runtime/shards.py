@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks import durable, engine, logs
-from tasks.parts import Job, Part
-from tasks.store import SCRATCH, Store, receive, scratch, ship
+from mema.runtime import durable, engine, logs
+from mema.runtime.parts import Job, Part
+from mema.runtime.store import SCRATCH, Store, receive, scratch, ship
 
 FINGERPRINT = "[0-9a-f]" * 16  # as a glob
 ROUNDS = 4  # of making shards that do not come back from the store as they were written

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks import reordering, shards
-from tasks.reordering import in_order
+from mema.runtime import reordering, shards
+from mema.runtime.reordering import in_order
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from tasks import durable, entry
+from mema.runtime import durable, entry
 
 ROOT = entry.ROOT
 STAGES = {name: file for file in entry.FILES for name in yaml.safe_load((ROOT / file).read_text())["stages"]}
@@ -23,7 +23,7 @@ def project(tmp_path, monkeypatch) -> Iterator[Path]:
     for name in (*entry.FILES, *PARAMS):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    for package in ("tasks", "models"):
+    for package in entry.PACKAGES:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     monkeypatch.setattr(entry, "ROOT", tmp_path)

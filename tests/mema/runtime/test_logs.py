@@ -12,16 +12,16 @@ import pytest
 import yaml
 from PIL import Image
 
+from mema.runtime import logs, shards
 from models.phantom import render, sample_phantom, sample_shot
-from tasks import logs, shards
 from tests.report_world import RNG
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import logging, os, sys, time, warnings
 from tqdm import trange
 from tqdm.auto import tqdm as auto
-from tasks import logs, stage
+from mema.runtime import logs, stage
 
 def main(how: str) -> None:
     logging.getLogger("tasks.x").info("half %s", "way", extra=logs.fields(done=5))

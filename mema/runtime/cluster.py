@@ -7,7 +7,6 @@ import uuid
 from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,11 +19,11 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from tasks import memory, ray_access
-from tasks.parts import IN_FLIGHT, Load, Part, lost
+from mema.runtime import memory, ray_access
+from mema.runtime.entry import PACKAGES, ROOT
+from mema.runtime.parts import IN_FLIGHT, Load, Part, lost
 
 PROBE_SECONDS = 5
-ROOT = Path(__file__).parents[1]
 LOST = (ActorDiedError, ActorUnavailableError, ObjectLostError, OutOfMemoryError, WorkerCrashedError)
 
 
@@ -147,7 +146,7 @@ def _connect() -> None:
         ray.init(
             log_to_driver=False,
             logging_level=logging.WARNING,
-            runtime_env={"py_modules": [str(ROOT / "tasks"), str(ROOT / "models")]},
+            runtime_env={"py_modules": [str(ROOT / name) for name in PACKAGES]},
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise _nobody(error) from None

@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tasks import engine, shards
-from tasks.parts import IN_FLIGHT, Job, Part
+from mema.runtime import engine, shards
+from mema.runtime.parts import IN_FLIGHT, Job, Part
 
 ROWS = pa.table({"value": list(range(48))})
 SETTINGS = {"shard_rows": 4, "stage": "toy", "fingerprint": "f", "desc": "toy"}

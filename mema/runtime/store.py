@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from tasks import durable
+from mema.runtime import durable
 
 SCRATCH = Path(".scratch")
 COMPLETE = ".complete"

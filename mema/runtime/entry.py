@@ -17,9 +17,10 @@ from typing import Any
 
 import yaml
 
-from tasks import durable
+from mema.runtime import durable
 
-ROOT = Path(__file__).parents[1]  # of the code that runs
+ROOT = Path(__file__).parents[2]  # of the code that runs
+PACKAGES = ("mema", "models", "tasks")  # that a stage is made of
 FILES = ("dvc.yaml", "data/phantom/dvc.yaml")
 TEMPLATE = re.compile(r"\$\{\s*([\w.]+)\s*\}")
 log = logging.getLogger(__name__)

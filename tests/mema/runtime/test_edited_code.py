@@ -1,6 +1,5 @@
 """A stage whose code was edited makes new values, whatever an earlier run, or a killed one, left behind."""
 
-import shutil
 import signal
 import subprocess
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import shards
+from mema.runtime import shards
 from tests import edited_project
 
 TIMES = '''"""Stage times: a factor times each row, a row a shard."""
@@ -22,7 +21,7 @@ from typing import Annotated
 import pyarrow as pa
 import typer
 
-from tasks import entry, shards, stage
+from mema.runtime import entry, shards, stage
 
 FACTOR, SECONDS = 10, 0.0
 
@@ -54,12 +53,7 @@ if __name__ == "__main__":
 def toy(tmp_path: Path) -> Path:
     """A project with a stage of ten rows that needs no network."""
     folder = tmp_path / "toy"
-    shutil.copytree(
-        edited_project.ROOT / "tasks", folder / "tasks", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    shutil.copytree(
-        edited_project.ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    edited_project.copy_packages(folder)
     (folder / "tasks/times.py").write_text(TIMES)
     entry = {
         "cmd": "python -m tasks.times --source rows.txt --out made", "deps": ["rows.txt", "tasks/times.py"],

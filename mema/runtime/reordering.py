@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.shards import plain, shard_files
+from mema.runtime.shards import plain, shard_files
 
 PLACE = "__place__"
 

@@ -1,4 +1,4 @@
-"""Runs a command and outlives nobody: `python -m tasks.guard PARENT COMMAND...` ends its group when PARENT is gone.
+"""Runs a command and outlives nobody: `python -m mema.runtime.guard PARENT COMMAND...` ends it when PARENT is gone.
 
 A killed flow cannot end what it started, so this process, the first of the command's group, watches for it.
 """
