@@ -17,7 +17,7 @@ import typer
 
 from benchmarks import harness
 from benchmarks.harness import Row
-from tasks import process
+from mema.project import process
 
 # What `make bench` times on two cores within a quarter of an hour, and the sizes of a GPU.
 CPU: dict[str, list[list[str]]] = {

@@ -19,10 +19,11 @@ import typer
 
 from benchmarks import harness
 from benchmarks.leak_nn import BLOCK_ROWS, KINDS, embeddings
+from mema.params import load
+from mema.project import process
 from mema.runtime import durable, memory, shards
 from models.identity.search import nearest
-from tasks import process, sample
-from tasks.params import load
+from tasks import sample
 
 FACTORS = (1, 4, 16)
 QUERIES, GALLERY, DIM = 6_250, 39_000, 512

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.params.annotate import Annotate
 from mema.runtime import shards
 from models.diffusion.images import encode_png
 from tasks.label_studio import server
@@ -23,7 +24,6 @@ from tasks.label_studio.access import Target
 from tasks.label_studio.places import Places
 from tasks.label_studio.pull import pull
 from tasks.label_studio.push import push
-from tasks.params import Annotate
 
 ANNOTATE = Annotate(
     readers=("reader_1",), senior="senior", seed=7, repeat_share=0.05, show_intended_label=False

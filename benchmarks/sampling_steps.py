@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import harness
+from mema.params import Params, load
 from mema.runtime import durable, shards
 from tasks import sample, screen_identity, select
-from tasks.params import Params, load
 
 COLUMNS = (
     "steps", "images/s", "disease read as asked", "leak rate, injected", "leak rate, direct", "W1 age",

@@ -20,8 +20,9 @@ from prefect.flow_runs import resume_flow_run, suspend_flow_run
 from prefect.runtime import deployment, flow_run
 
 from flows.steps import bring_up_to_date, publish, run_name, start
-from tasks import params, process, waiting
-from tasks.simulated import LABEL_STUDIO, warnings
+from mema import params
+from mema.project import process, waiting
+from mema.project.simulated import LABEL_STUDIO, warnings
 
 BEFORE = ("prelabel",)
 STAGES = (*BEFORE, "annotations", "assemble", "report_readers")

@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 from flows.worker import join_server, prefect
-from tasks import params, prefect_access
+from mema import params
+from mema.project import prefect_access
 
 WITH_LOGIN = (
     f'{prefect_access.CLIENT}="$(cat {prefect_access.FILE.relative_to(prefect_access.FILE.parents[1])})"'

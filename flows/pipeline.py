@@ -7,7 +7,7 @@ from flows.annotate import LABEL_STUDIO, annotate
 from flows.deidentify import deidentify
 from flows.steps import run_name, start
 from flows.synthesize import synthesize
-from tasks import params
+from mema import params
 
 
 @flow(name="pipeline", flow_run_name=run_name)

@@ -4,8 +4,8 @@ import os
 import sys
 from urllib.parse import urlsplit
 
+from mema.project import prefect_access
 from mema.runtime import addresses
-from tasks import prefect_access
 
 HOST, PORT = "127.0.0.1", 4200
 

@@ -14,8 +14,9 @@ from prefect.context import refresh_global_settings_context
 from prefect.runtime import flow_run
 
 from flows.workspace import MARK
+from mema import params
+from mema.project import dvc, prefect_access, process, remotes, versions
 from mema.runtime import addresses
-from tasks import dvc, params, prefect_access, process, remotes, versions
 
 GPU_STAGES = {
     "train_lora", "sample", "screen_identity", "recheck_identity", "prelabel", "train_medical_encoder", "train_deid",
@@ -81,7 +82,7 @@ def bring_up_to_date(stage: str) -> None:
 def show_results(flow: str) -> None:
     """Make an artefact of what a flow made, tables and synthetic images; no figure and no image is of a patient."""
     lines: list[str] = []
-    process.module("tasks.summary", flow, log=lines.append)
+    process.module("mema.project.summary", flow, log=lines.append)
     create_markdown_artifact(
         "\n".join(lines) or "Nothing has been measured yet.", key=f"results-{flow}", description=run_name()
     )

@@ -10,8 +10,8 @@ import time
 import httpx
 
 from flows.workspace import ROOT
+from mema.project import prefect_access
 from mema.runtime import addresses
-from tasks import prefect_access
 
 POOLS = ("cpu", "gpu")
 START_SECONDS = 60

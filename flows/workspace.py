@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from flows import repositories
 from flows.repositories import ROOT
-from tasks import remotes
+from mema.project import remotes
 
 MARK = "mema-workspace"  # in .git: a checkout that runs may commit in
 

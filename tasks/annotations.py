@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from mema.params import load
+from mema.params.annotate import Annotations
 from mema.runtime import durable, shards, stage
 from models.annotation.completeness import Gaps, gaps
 from models.annotation.export import FINDINGS, REASONS, Reading, Unusable
@@ -18,7 +20,6 @@ from models.annotation.provenance import PROVENANCES, ProposalLog
 from models.annotation.votes import image_sizes, read_readers, vote_table
 from models.identity.leakage import wilson_interval
 from tasks import schemas
-from tasks.params import Annotations, load
 
 STAGE = "annotations"
 NAMED = 5  # tasks that an error names; all of them stand in unusable.parquet

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.params import Params, load
+from mema.params.annotate import Assemble
 from mema.runtime import durable, shards, stage
 from models.annotation.adjudication import DISEASE_SPLIT, QUALITY_TIE, TOO_FEW_VOTES
 from models.annotation.outlines import Outline, consensus_outlines, outlines_by_image
@@ -18,7 +20,6 @@ from models.annotation.splits import Split, split_by_donor
 from models.diffusion.images import decode
 from tasks import card, schemas
 from tasks.mema import World, Written, as_released, mema_parts, read_world
-from tasks.params import Assemble, Params, load
 from tasks.pseudonyms import pseudonyms
 
 STAGE = "assemble"

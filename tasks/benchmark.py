@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from mema.params import Params
 from mema.runtime import durable, shards
 from models.diffusion.images import decode, encode_png
 from tasks import evaluate_identity, evaluate_medical, evaluate_utility
 from tasks.deidentify import DEIDENTIFIED, validation_images
 from tasks.judged_images import batches
-from tasks.params import Params
 from tasks.pseudonyms import pseudonyms
 
 ENDINGS = (".png", ".jpg", ".jpeg")

@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from mema.params.hospital import Release
 from models.conditions import DISEASE_NAMES, DISEASES
 from tasks import schemas
-from tasks.release_params import Release
 
 NOT_CHOSEN = "not chosen yet; until the publishing hospital names it, nothing may be passed on"
 TAGS = ["synthetic", "medical", "faces", "ophthalmology", "de-identification"]

@@ -32,7 +32,7 @@ def main() -> None:
 @app.command()
 def doctor() -> None:
     """Check the machine and the checkout; each line that fails says what to do."""
-    from tasks.doctor import examine
+    from mema.project.doctor import examine
 
     failed = False
     for finding in examine():
@@ -50,8 +50,8 @@ def benchmark(
     name: Annotated[str, typer.Option(help="what the rows are to be called: small letters, digits and _")],
 ) -> None:
     """Put a folder of de-identified images into the benchmark's tables, beside the built-in methods."""
+    from mema.params import load
     from tasks import benchmark as stage
-    from tasks.params import load
 
     try:
         stage.run(images, name, load(), say=typer.echo)
@@ -63,7 +63,7 @@ def benchmark(
 @app.command()
 def status() -> None:
     """Show each stage: up to date or why not, and how long it took; then the headline."""
-    from tasks import dvc, headline
+    from mema.project import dvc, headline
 
     stale = dvc.status()
     for stage in dvc.stages():
@@ -81,7 +81,8 @@ def status() -> None:
 @app.command()
 def table() -> None:
     """Print Tables 1 and 2 beside the paper's, Tables 3 and 5 in short, and where the reports are."""
-    from tasks import headline, params
+    from mema import params
+    from mema.project import headline
 
     profile = params.load().profile
     leakage, distribution = (headline.read(METRICS / f"{name}.json") for name in ("leakage", "distribution"))
@@ -119,7 +120,8 @@ def table() -> None:
 @annotate.command("status")
 def annotate_status() -> None:
     """Show how far each reader is, when he will be through, and how far the readers agree so far."""
-    from tasks import params, simulated
+    from mema import params
+    from mema.project import simulated
     from tasks.label_studio.access import target_here
     from tasks.label_studio.agreement import agreement_so_far, describe
     from tasks.label_studio.manifest import read_manifest
@@ -151,9 +153,9 @@ def annotate_status() -> None:
 @app.command()
 def fetch() -> None:
     """Get the generator, SAM and DINOv2 that params.yaml names from the hub, and check the generator's digests."""
-    from tasks import params
-    from tasks.fetch import fetch as get
-    from tasks.fetch import fetch_folder
+    from mema import params
+    from mema.project.fetch import fetch as get
+    from mema.project.fetch import fetch_folder
 
     p = params.load()
     get(p.generator)
@@ -165,8 +167,8 @@ def fetch() -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def repro(context: typer.Context) -> None:
     """Put right what a killed DVC left half-written, then become `dvc repro` with the same arguments."""
+    from mema.project import mending
     from mema.runtime import logs
-    from tasks import mending
 
     logs.configure()
     mending.become("repro", *context.args)
@@ -175,7 +177,7 @@ def repro(context: typer.Context) -> None:
 @app.command()
 def push() -> None:
     """Send results to the remotes, patients' first; fails before anything leaves unless both are set up."""
-    from tasks import remotes
+    from mema.project import remotes
 
     _or_exit(lambda: remotes.push(typer.echo))
 
@@ -183,7 +185,7 @@ def push() -> None:
 @app.command()
 def pull(stage: Annotated[str, typer.Argument(help="a stage; without it everything")] = "") -> None:
     """Fetch what a stage and those before it made, as this commit names it; `dvc repro` then finds it."""
-    from tasks import remotes
+    from mema.project import remotes
 
     _or_exit(lambda: remotes.pull(stage or None, typer.echo))
 

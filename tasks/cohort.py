@@ -14,10 +14,11 @@ import cv2
 import typer
 from tqdm import tqdm
 
+from mema.params import load
+from mema.params.synthesize import Cohort
 from mema.runtime import parent, shards, stage
 from models.phantom.cohort import Photo, draw, patients
 from models.phantom.cohort import public as public_photos
-from tasks.params import Cohort, load
 
 STAGE = "cohort"
 WORKERS = 2

@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.params import load
+from mema.params.deidentify import Deidentify, MethodSpec
 from mema.runtime import durable, entry, shards, stage
 from models.deid import baselines
 from models.deid.baselines import Method, checked, load_method
 from models.diffusion.generator import generator_folder
 from models.diffusion.images import PngWriter, decode
 from models.threads import AT_ONCE, side_by_side
-from tasks.benchmark_params import Deidentify, MethodSpec
 from tasks.donors import WEIGHTS, GeneratorFiles
-from tasks.params import load
 
 STAGE = "deidentify"
 SIMPLE = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mema.params.synthesize import Generator
 from mema.runtime import shards
 from models.diffusion.generator import (
     LoadedGenerator,
@@ -18,7 +19,6 @@ from models.diffusion.generator import (
 )
 from models.diffusion.images import decode
 from models.threads import side_by_side
-from tasks.params import Generator
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 SHARD_ROWS = 256

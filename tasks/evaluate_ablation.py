@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import typer
 
+from mema.params import Params, load
+from mema.params.deidentify import TrainDeid
 from mema.runtime import durable, entry, shards, stage
 from models.conditions import DISEASES
 from models.deid.ablation import Arm, Matrix, matrix, plot_sweeps
@@ -26,7 +28,6 @@ from models.metrics.recall import top1
 from models.metrics.sign_classifier import load_sign_classifier
 from tasks.deidentify import passwords
 from tasks.evaluation import read_originals
-from tasks.params import Params, TrainDeid, load
 from tasks.pseudonyms import pseudonyms
 from tasks.train_deid import build, load_judges, training_images
 from tasks.train_medical_encoder import tune

@@ -16,10 +16,10 @@ from typing import Annotated, Any
 
 import typer
 
+from mema.params import load
+from mema.params.deidentify import EvaluateClinical
 from mema.runtime import durable, stage
 from models.metrics.clinical import Diagnosis, clinical_rows, decisions
-from tasks.benchmark_params import EvaluateClinical
-from tasks.params import load
 
 COLUMNS = ("image_id", "method", "reader", "diagnosis")
 CONTROL = "disease"

@@ -14,16 +14,16 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.params import load
+from mema.params.deidentify import EvaluateIdentity
 from mema.runtime import durable, shards, stage
 from models.diffusion.generator import file_sha256
 from models.identity.recogniser import load_recogniser
 from models.identity.search import cosines
 from models.metrics.identity_distance import identity_distance, match_rate, mean_over_patients
 from models.metrics.verification import Pairs, draw_pairs, verification_accuracy
-from tasks.benchmark_params import EvaluateIdentity
 from tasks.evaluation import Originals, describe_row, measure_images, methods_of, read_originals
 from tasks.measuring import Recognised, Values
-from tasks.params import load
 from tasks.pseudonyms import Pseudonyms, pseudonyms
 
 STAGE = "evaluate_identity"

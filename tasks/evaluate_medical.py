@@ -8,6 +8,8 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
+from mema.params import load
+from mema.params.deidentify import EvaluateMedical
 from mema.runtime import durable, shards, stage
 from models.conditions import DISEASES
 from models.metrics.bootstrap import mean_with_interval
@@ -15,9 +17,7 @@ from models.metrics.lesion_segmenter import LesionSegmenter, dice_and_jaccard, l
 from models.metrics.recall import top1
 from models.metrics.sign_classifier import SignClassifier, load_sign_classifier
 from models.segmentation.masks import decode_mask
-from tasks.benchmark_params import EvaluateMedical
 from tasks.judged_images import batches, check_complete
-from tasks.params import load
 
 STAGE = "evaluate_medical"
 OVERLAPS = ("dice", "jaccard")

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from mema.params import load
+from mema.params.deidentify import EvaluateReversibility
 from mema.runtime import durable, shards, stage
 from models.conditions import DISEASES
 from models.identity.recogniser import load_recogniser
@@ -15,7 +17,6 @@ from models.metrics.identity_distance import identity_distance, mean_over_patien
 from models.metrics.image_quality import load_perceptual, psnr
 from models.metrics.recall import top1
 from models.metrics.sign_classifier import load_sign_classifier
-from tasks.benchmark_params import EvaluateReversibility
 from tasks.evaluation import (
     Originals,
     describe_row,
@@ -25,7 +26,6 @@ from tasks.evaluation import (
     read_originals,
 )
 from tasks.measuring import Values
-from tasks.params import load
 
 STAGE = "evaluate_reversibility"
 COLUMNS = ("recovered", "wrong")

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from mema.params import load
+from mema.params.deidentify import EvaluateUtility
 from mema.runtime import durable, shards, stage
 from models.metrics.gaze import Gaze, gaze_error
 from models.metrics.identity_distance import mean_over_patients, unavailable
 from models.metrics.landmarks import PARTS, landmark_error, load_landmarks
-from tasks.benchmark_params import EvaluateUtility
 from tasks.evaluation import Originals, describe_row, measure_images, methods_of, read_originals
 from tasks.measuring import Values
-from tasks.params import load
 
 STAGE = "evaluate_utility"
 ANGLES = ("pitch", "yaw")

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 
+from mema.params.synthesize import Ingest
 from mema.runtime import entry, shards
 from models.attributes.deepface import estimate
 from models.diffusion.images import encode_png, image_id
@@ -19,7 +20,6 @@ from models.photos.duplicates import first_seen, near_duplicates, perceptual_has
 from models.photos.rejection import Rejection
 from models.photos.upright import load_upright_aligner
 from tasks import schemas
-from tasks.params import Ingest
 
 CHECKED = pa.schema(
     [

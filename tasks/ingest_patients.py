@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from mema.params import load
+from mema.params.synthesize import IngestPatients
 from mema.runtime import durable, shards, stage
 from models.photos.listing import Listing, list_folder
 from models.records.cells import OLDEST
@@ -18,7 +20,6 @@ from models.records.record import Record, read_records
 from tasks import ingest, schemas
 from tasks.ingest_account import account, of_the_table
 from tasks.ingest_identity import Resolver, judge_pictures
-from tasks.params import IngestPatients, load
 
 STAGE = "ingest_patients"
 KNOWN = ("patient_id", "visit_date", "eye", "disease", "gender")

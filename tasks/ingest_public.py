@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from mema.params import load
+from mema.params.synthesize import IngestPublic
 from mema.runtime import durable, shards, stage
 from models.photos.listing import list_folder
 from tasks import ingest, schemas
-from tasks.params import IngestPublic, load
 
 STAGE = "ingest_public"
 

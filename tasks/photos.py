@@ -8,8 +8,8 @@ from pathlib import Path
 
 import typer
 
+from mema.project import dvc
 from mema.runtime import stage
-from tasks import dvc
 from tasks.photos_cohort import PATIENTS, PUBLIC, copy_public, write_patients
 
 WORKSPACE = Path(".scratch/photos")

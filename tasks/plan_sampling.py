@@ -10,6 +10,9 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.params import load
+from mema.params.hospital import ReleaseKey
+from mema.params.synthesize import PlanSampling, ProfileCohort
 from mema.runtime import durable, shards, stage
 from models.metrics.cohort_profile import age_bins, age_labels
 from models.metrics.quotas import Cell, cell_quotas
@@ -26,9 +29,7 @@ from models.sampling_plan import (
     total_variation,
 )
 from tasks import schemas
-from tasks.params import PlanSampling, ProfileCohort, load
 from tasks.release_key import release_key
-from tasks.release_params import ReleaseKey
 
 STAGE = "plan_sampling"
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 import typer
 
+from mema.params import Params, load
 from mema.runtime import durable, entry, shards, stage
 from models.conditions import prompt
 from models.diffusion.images import decode
@@ -21,7 +22,6 @@ from models.segmentation.sam import Sam, load_sam
 from models.threads import side_by_side
 from tasks import schemas
 from tasks.donors import WEIGHTS, Donors, GeneratorFiles, generator_files
-from tasks.params import Params, load
 from tasks.sample import rows_of
 
 STAGE = "prelabel"

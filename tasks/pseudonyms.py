@@ -8,8 +8,8 @@ import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from mema.params.hospital import Release, ReleaseKey
 from tasks.release_key import release_key
-from tasks.release_params import Release, ReleaseKey
 
 DIGITS = 32
 

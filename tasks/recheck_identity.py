@@ -6,10 +6,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from mema.params import Params, load
+from mema.params.synthesize import RecheckIdentity
 from mema.runtime import durable, shards, stage
 from models.identity.screening import Embedded, Rule, floor_faults, judge
 from tasks.measuring import embed_faces
-from tasks.params import Params, RecheckIdentity, load
 
 STAGE = "recheck_identity"
 RELEASED = "released"  # the arm: what was selected, and may leave

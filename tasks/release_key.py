@@ -12,7 +12,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from tasks.release_params import ReleaseKey
+from mema.params.hospital import ReleaseKey
 
 KEY_BYTES = 32
 FEWEST_BYTES = 16  # different ones in a key; 32 drawn at random have fewer once in 10^16

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
+from mema.params import Params, load
+from mema.project import headline
 from mema.runtime import durable, shards, stage
 from models.report.measured import Arm, Gallery, Measured
 from models.report.page import page as render
-from tasks import headline, report_pictures
-from tasks.params import Params, load
+from tasks import report_pictures
 
 STAGE = "report"
 LARGEST_MB = 6

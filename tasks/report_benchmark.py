@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mema.params import load
+from mema.project import headline
 from mema.runtime import durable, shards, stage
 from models.annotation.adjudication import UNANIMOUS
 from models.conditions import DISEASES
@@ -19,8 +21,6 @@ from models.report.benchmark_measured import (
     in_order,
 )
 from models.report.benchmark_page import page as render
-from tasks import headline
-from tasks.params import load
 
 STAGE = "report_benchmark"
 # Each metrics file and the stage that makes it.

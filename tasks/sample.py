@@ -11,6 +11,8 @@ import torch
 import typer
 from jaxtyping import UInt8
 
+from mema.params import load
+from mema.params.synthesize import Generator, Sample
 from mema.runtime import entry, shards, stage
 from models.diffusion.generator import LoadedGenerator, file_sha256, files_sha256
 from models.diffusion.images import PngWriter, image_id
@@ -18,7 +20,6 @@ from models.diffusion.sampling import Row, SamplingSettings, sample_rows
 from models.threads import side_by_side
 from tasks import schemas
 from tasks.donors import Donors, GeneratorFiles, generator_files
-from tasks.params import Generator, Sample, load
 
 STAGE = "sample"
 log = logging.getLogger(__name__)

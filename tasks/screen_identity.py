@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
+from mema.params import load
+from mema.params.synthesize import ScreenIdentity
 from mema.runtime import durable, shards, stage
 from models.identity.leakage import average_rate, drawn_interval
 from models.identity.screening import Embedded, Rule, Verdict, floor_faults, judge, reasons
 from tasks import schemas
 from tasks.measuring import embed_faces
-from tasks.params import ScreenIdentity, load
 
 STAGE = "screen_identity"
 ARMS = ("direct", "injected")  # the columns of Table 1

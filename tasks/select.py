@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import typer
 from tqdm import tqdm
 
+from mema.params import Params, load
+from mema.params.synthesize import Select
 from mema.runtime import durable, shards, stage
 from models.attributes.deepface import estimate
 from models.conditions import DISEASES, GENDERS
@@ -22,7 +24,6 @@ from models.metrics.distribution import Attributes, Profile, exact_table_2, midd
 from models.metrics.legibility import legibility as read_signs
 from models.metrics.quotas import cell_quotas, fill_quotas, filling_factor, shortfall
 from tasks import schemas
-from tasks.params import Params, Select, load
 
 STAGE = "select"
 BATCH = 256

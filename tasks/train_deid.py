@@ -12,6 +12,9 @@ import typer
 from diffusers import AutoencoderKL
 from torch import nn
 
+from mema.params import load
+from mema.params.deidentify import TrainDeid
+from mema.params.synthesize import Generator
 from mema.runtime import durable, entry, launch, shards
 from models.conditions import DISEASES
 from models.deid.card import TrainedOn, digest_of
@@ -25,7 +28,6 @@ from models.deid.training import train_deid as train
 from models.diffusion.generator import generator_folder
 from models.diffusion.images import decode, encode_png, tile
 from models.distributed import group
-from tasks.params import Generator, TrainDeid, load
 
 STAGE = "train_deid"
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from mema.params import load
+from mema.params.deidentify import TrainJudges
 from mema.runtime import durable, entry, shards, stage
 from models.conditions import DISEASES
 from models.metrics.bootstrap import mean_with_interval
@@ -28,9 +30,7 @@ from models.metrics.sign_classifier import (
     save_sign_classifier,
     train_sign_classifier,
 )
-from tasks.benchmark_params import TrainJudges
 from tasks.judged_images import faces, outlined
-from tasks.params import load
 
 STAGE = "train_judges"
 NO_OUTLINES = "MeMa-Seg has no training image in this profile"

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import typer
 from diffusers import UNet2DConditionModel
 
+from mema.params import load
+from mema.params.synthesize import Generator, TrainLora
 from mema.runtime import durable, entry, launch, shards
 from models.conditions import prompt
 from models.diffusion.fine_tuning import fine_tune, load_networks
@@ -19,7 +21,6 @@ from models.diffusion.images import decode
 from models.diffusion.latents import cache_moments
 from models.diffusion.lora import LoraSettings, save_lora
 from models.distributed import group
-from tasks.params import Generator, TrainLora, load
 
 STAGE = "train_lora"
 PUBLIC_METRICS = ("loss", "trainable_parameters")

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.params import Params, load
 from mema.runtime import durable, entry, launch, shards
 from models.deid.diffusion_encoder import DiffusionOptions
 from models.deid.medical_encoder import MedicalEncoder, MedicalFaces, encoder_class
@@ -18,7 +19,6 @@ from models.diffusion.generator import check_sha256, generator_folder
 from models.diffusion.images import decode
 from models.diffusion.lora import LoraSettings
 from models.distributed import group
-from tasks.params import Params, load
 
 STAGE = "train_medical_encoder"
 TOGETHER = ("diffusion", "vit", "vit_mae")  # kinds whose training several processes can share

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from tasks.params import Count, ReaderName, Section, Share
+from mema.params.section import Count, ReaderName, Section, Share
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import torch
 
+from mema.params import load
+from mema.params.deidentify import EvaluateIdentity, EvaluateReversibility, EvaluateUtility
 from models.conditions import DISEASES
 from models.diffusion.images import image_id
 from models.onnx_export import export_onnx
 from models.segmentation.masks import encode_mask
 from tasks import schemas
-from tasks.benchmark_params import EvaluateIdentity, EvaluateReversibility, EvaluateUtility
-from tasks.params import load
 from tasks.pseudonyms import pseudonyms
 from tests.judges_world import write_split
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from mema.project import process
 from mema.runtime.entry import PACKAGES
-from tasks import process
 
 ROOT = Path(__file__).parents[1]
 GUARD = '\n\nif __name__ == "__main__":\n'

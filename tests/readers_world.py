@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mema.params import Params, load
 from mema.runtime import shards
 from models.annotation.simulated_reader import Skill
 from models.conditions import DISEASES
 from models.diffusion.images import encode_png
 from models.segmentation.masks import encode_mask
 from tasks import readers, schemas
-from tasks.params import Params, load
 
 ROOT = Path(__file__).parents[1]
 SIZE = 24

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from mema.params.annotate import Annotations
 from mema.runtime import durable, shards
 from models.deid.ablation import plot_sweeps
 from models.diffusion.images import decode, encode_png, image_id
 from tasks import annotations, assemble, report_readers, schemas, train_judges
-from tasks.params import Annotations
 from tests import judges_world
 from tests.readers_world import SIZE, SKILLS, parameters, simulate, write_selection
 

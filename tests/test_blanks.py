@@ -13,8 +13,8 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from tasks import dvc, remotes
-from tasks.params import Params
+from mema.params import Params
+from mema.project import dvc, remotes
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = re.compile(r"\$\{([\w.]+)\}")

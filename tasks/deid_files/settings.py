@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
+from mema.params.hospital import DeidFiles
 from models.deid.audit_sink import Sink
 from models.deid.passwords import KdfParameters
 from models.diffusion.images import image_id
@@ -23,7 +24,6 @@ from models.photos.look import Judge
 from models.photos.regions import Region, alike
 from models.photos.reinsertion import Placement, place_centre
 from models.photos.rejection import Rejection
-from tasks.deid_params import DeidFiles
 
 if TYPE_CHECKING:
     from models.deid.deidentifier import Deidentifier

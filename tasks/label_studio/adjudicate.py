@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from mema.params import load
 from models.annotation.votes import disagreements
 from tasks.label_studio.access import target_here
 from tasks.label_studio.places import ROOT
 from tasks.label_studio.push import push_adjudication, read_examples
-from tasks.params import load
 
 
 def main(

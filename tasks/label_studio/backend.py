@@ -17,6 +17,7 @@ from fastapi import FastAPI, HTTPException, Request
 from jaxtyping import Bool
 from starlette.concurrency import run_in_threadpool
 
+from mema.params import load
 from mema.runtime import shards
 from mema.runtime.addresses import is_loopback
 from models.segmentation.masks import decode_mask
@@ -28,7 +29,6 @@ from tasks.label_studio.manifest import Shown
 from tasks.label_studio.proposals import ProposalLog, proposal_line
 from tasks.label_studio.protocol import PredictRequest, parse_request, unseal
 from tasks.label_studio.wake import Waker
-from tasks.params import load
 
 MAX_BODY_BYTES = 16 * 2**20
 SUBMITS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED")

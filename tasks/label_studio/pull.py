@@ -19,15 +19,15 @@ from uuid import uuid4
 
 import typer
 
+from mema.params import load
+from mema.project import dvc, simulated
 from mema.runtime import durable
 from models.annotation.manifest import Reader
-from tasks import dvc, simulated
 from tasks.label_studio.access import Target, target_here
 from tasks.label_studio.client import LabelStudio, UnclearError, check_version
 from tasks.label_studio.manifest import NAME, read_manifest
 from tasks.label_studio.places import ROOT, Places
 from tasks.label_studio.project import require
-from tasks.params import load
 
 EXPORT_SECONDS = 1800
 ABANDONED_SECONDS = 300  # a snapshot whose server was killed stays "in progress" for ever

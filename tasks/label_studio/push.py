@@ -13,9 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
+from mema.params import load
+from mema.params.annotate import Annotate
+from mema.project import simulated
 from models.annotation.manifest import Assigned, Manifest, Reader, Round
 from models.conditions import DISEASES
-from tasks import simulated
 from tasks.label_studio import interface
 from tasks.label_studio.access import Target, target_here
 from tasks.label_studio.client import ForbiddenError, NotFoundError, check_version
@@ -25,7 +27,6 @@ from tasks.label_studio.places import ROOT, SERVED_LINK, Places, read_secret
 from tasks.label_studio.project import Template, hide_columns, set_up
 from tasks.label_studio.reading import Lots, PlannedTask, reading_order
 from tasks.label_studio.task_data import pictures, read_notes, remove_undisguised, write_pictures
-from tasks.params import Annotate, load
 
 KEY = re.compile(r"[0-9a-f]{16}")
 log = logging.getLogger(__name__)

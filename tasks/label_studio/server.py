@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from mema.params import load
 from mema.runtime.addresses import is_loopback
 from tasks.label_studio import environment, processes
 from tasks.label_studio.access import SAM_HOST, SAM_PORT
@@ -27,7 +28,6 @@ from tasks.label_studio.places import (
     write_accounts,
 )
 from tasks.label_studio.server_settings import settings
-from tasks.params import load
 
 BOOT_SECONDS = 600
 MAIL_DOMAIN = "mema.local"
@@ -191,7 +191,7 @@ def start_command(
     root: Annotated[Path, typer.Option(help="folder of everything")] = ROOT,
 ) -> None:
     """Start the server, make the accounts, start the SAM backend; what runs already stays."""
-    from tasks import simulated
+    from mema.project import simulated
 
     places, annotate = Places(root), load().annotate
     names = [*annotate.readers, annotate.senior]

@@ -5,7 +5,7 @@ import logging
 
 import httpx
 
-from tasks import prefect_access
+from mema.project import prefect_access
 
 DEPLOYMENT = "annotate-poll/annotate-poll"
 INTERVAL_SECONDS = 10.0

@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 
+from mema.params.annotate import Annotate, Annotations
 from mema.runtime import shards
 from models.conditions import DISEASES
 from models.diffusion.images import encode_png
@@ -23,7 +24,6 @@ from tasks import annotations
 from tasks.label_studio.access import SAM_HOST
 from tasks.label_studio.pull import pull
 from tasks.label_studio.push import push
-from tasks.params import Annotate, Annotations
 from tests.e2e.label_studio_world import ROOT, LabelStudioWorld
 
 READERS = ("eye_1", "eye_2", "eye_3")

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from mema.params.annotate import Annotate
 from models.annotation.manifest import Manifest
 from tasks.label_studio import environment, processes, server
 from tasks.label_studio.client import ForbiddenError, LabelStudio, NotFoundError, check_version
@@ -25,7 +26,6 @@ from tasks.label_studio.project import column_name
 from tasks.label_studio.pull import pull
 from tasks.label_studio.push import push, push_adjudication
 from tasks.label_studio.server_settings import banned_subnets, settings
-from tasks.params import Annotate
 from tests.e2e.label_studio_world import LabelStudioWorld, write_images
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from tasks import process
+from mema.project import process
 
 PATIENCE_SECONDS = 900
 STARTED = re.compile(r"Running stage '(?:[^':]*:)?(\w+)':")
@@ -26,7 +26,7 @@ class Repro:
     """One run of a module in a process group of its own; `lines` grows while it lives."""
 
     folder: Path
-    command: tuple[str, ...] = ("tasks.mending", "repro")
+    command: tuple[str, ...] = ("mema.project.mending", "repro")
     lines: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mema.params.annotate import Annotate
 from tasks.label_studio.access import Target
 from tasks.label_studio.client import UnclearError
 from tasks.label_studio.pull import pull
 from tasks.label_studio.push import push
-from tasks.params import Annotate
 from tests.e2e.label_studio_world import LabelStudioWorld, label_studio, write_images
 from tests.faults.conftest import Tally
 from tests.faults.proxy import KINDS, FaultProxy, fault_proxy

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from mema.params.annotate import Annotations
 from mema.runtime import shards
 from models.annotation.adjudication import SENIOR, adjudicate
 from models.annotation.outlines import consensus_outlines, outlines_by_image
 from models.annotation.simulated_reader import Skill
 from tasks import annotations, readers
-from tasks.params import Annotations
 from tasks.twin_params import load_twins
 from tests.faults import small_project
 from tests.readers_world import write_selection

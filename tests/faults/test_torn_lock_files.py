@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.mending import mend
+from mema.project.mending import mend
 from tests.faults import chain
 from tests.faults.conftest import Tally
 from tests.faults.repro import Repro

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mema.params.annotate import Annotations
 from mema.runtime import shards
 from models.annotation.votes import VOTE, disagreements, image_sizes
 from models.diffusion.images import encode_png
 from models.segmentation.masks import decode_mask
 from tasks import annotations, schemas
-from tasks.params import Annotations
 from tests.toy_exports import SIZE, annotation, brush, choice, disc, entry, proposal, task, write_folder
 
 KEYS = "abcd"

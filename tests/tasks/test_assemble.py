@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mema.params.annotate import Annotations
+from mema.params.hospital import ReleaseKey
 from mema.runtime import durable, shards
 from models.annotation.adjudication import adjudicate
 from models.segmentation.masks import decode_mask, dice
 from tasks import annotations, assemble, schemas
-from tasks.params import Annotations
 from tasks.pseudonyms import pseudonyms
-from tasks.release_params import ReleaseKey
 from tests.readers_world import lesion, parameters, simulate, write_selection
 
 SETTINGS = {

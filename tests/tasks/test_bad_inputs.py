@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from mema.params.synthesize import IngestPatients
 from mema.runtime import shards
 from models.diffusion.images import image_id
 from tasks import ingest_patients, schemas
-from tasks.params import IngestPatients
 
 SECTION = {
     "detector": "aligned", "image_size_px": 64, "min_size_px": 64, "max_megapixels": 2, "max_aspect": 2.0,

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from mema.params.deidentify import Deidentify
 from mema.runtime import shards
 from tasks import benchmark, deidentify, evaluate_identity, evaluate_medical, evaluate_utility, train_judges
-from tasks.benchmark_params import Deidentify
 from tasks.donors import GeneratorFiles
 from tests import judges_world
 from tests.deid_world import PROFILE, PSEUDONYMS, SIZE_PX, UTILITY, write_deid_world

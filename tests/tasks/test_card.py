@@ -14,11 +14,11 @@ import pytest
 import yaml
 from PIL.Image import Image
 
+from mema.params.annotate import Annotations
 from mema.runtime import shards
 from models.conditions import DISEASES
 from models.segmentation.masks import decode_mask
 from tasks import annotations, assemble, card, schemas
-from tasks.params import Annotations
 from tests.readers_world import SIZE, parameters, simulate, write_selection
 
 SPLITS = {"mema": ["train", "select", "val"], "mema_seg": ["train", "val"]}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import doctor, headline
+from mema.project import doctor, headline
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,10 +8,10 @@ import cv2
 import pytest
 import yaml
 
+from mema.params.synthesize import Cohort, IngestPatients
 from mema.runtime import shards
 from models.phantom.cohort import draw, patients
 from tasks import cohort, ingest_patients
-from tasks.params import Cohort, IngestPatients
 
 ROOT = Path(__file__).parents[2]
 SECTION = Cohort(num_patients=8, num_public=5, image_size_px=64, seed=7)

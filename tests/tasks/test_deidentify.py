@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mema.params.deidentify import Deidentify
 from mema.runtime import shards
 from models.deid.deidentifier import load_deidentifier
 from models.diffusion.images import decode
 from tasks import deidentify
-from tasks.benchmark_params import Deidentify
 from tasks.donors import GeneratorFiles
 from tests.deid_world import write_deid_world
 from tests.entry_world import write_entry

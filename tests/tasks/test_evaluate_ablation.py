@@ -9,13 +9,13 @@ import pytest
 import torch
 import yaml
 
+from mema.params import Params
 from mema.runtime import durable, shards
 from models.deid.vit_encoder import VitEncoder, build
 from models.diffusion.images import image_id
 from models.metrics.dinov2_weights import load_dinov2
 from models.metrics.sign_classifier import SignClassifier, save_sign_classifier
 from tasks import evaluate_ablation
-from tasks.params import Params
 from tasks.train_medical_encoder import options_of
 from tests.deid_world import PSEUDONYMS, World, write_deid_world
 from tests.tasks.test_train_medical_encoder import GENERATOR, ROOT, VIT

@@ -5,8 +5,8 @@ import json
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from mema.params.deidentify import EvaluateClinical
 from tasks import evaluate_clinical
-from tasks.benchmark_params import EvaluateClinical
 
 SECTION = EvaluateClinical(diseases=("bcc", "tao", "normal"), num_readers=3, bootstrap=50, seed=7)
 TRUTH = ["bcc", "tao", "normal", "bcc", "tao", "normal", "bcc", "tao"]

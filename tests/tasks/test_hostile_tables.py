@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mema.params.synthesize import IngestPatients
 from mema.runtime import shards
 from tasks import ingest_patients
-from tasks.params import IngestPatients
 from tests.hostile_tables import (
     ENCODINGS,
     FILES,

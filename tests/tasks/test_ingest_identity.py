@@ -10,11 +10,11 @@ import openpyxl
 import pytest
 from PIL import Image
 
+from mema.params.synthesize import IngestPatients
 from mema.runtime import shards
 from models.photos.listing import list_folder
 from tasks import ingest_patients
 from tasks.ingest_identity import Resolver
-from tasks.params import IngestPatients
 from tests.tasks.test_bad_inputs import HEADER, ROW, SECTION, encoded, picture
 
 

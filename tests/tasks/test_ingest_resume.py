@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
+from mema.params import load
+from mema.params.synthesize import IngestPatients, IngestPublic
 from mema.runtime import shards
 from models.conditions import DISEASES
 from tasks import ingest, ingest_patients, ingest_public, profile_cohort
-from tasks.params import IngestPatients, IngestPublic, load
 
 ROOT = Path(ingest.__file__).parents[1]
 HEADER = "patient_id,visit_date,eye,diagnosis_code,diagnosis,age,sex,consent,file"

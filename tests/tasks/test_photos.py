@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mema.params import load
 from tasks import photos, photos_cohort
-from tasks.params import load
 
 ROOT = Path(__file__).parents[2]
 

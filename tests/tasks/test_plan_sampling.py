@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mema.params.hospital import ReleaseKey
+from mema.params.synthesize import PlanSampling, ProfileCohort
 from mema.runtime import durable, shards
 from models.conditions import DISEASES, GENDERS
 from models.metrics.cohort_profile import Mechanism, age_bins, age_labels, cohort_profile
 from tasks import plan_sampling, schemas
-from tasks.params import PlanSampling, ProfileCohort
-from tasks.release_params import ReleaseKey
 from tests.toy_profile import exact_profile
 
 EDGES = (0, 20, 40, 60, 80, 101)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from mema.params import Params, load
 from mema.runtime import shards
 from models.diffusion.generator import embed_donor, load_generator
 from models.diffusion.images import decode, encode_png, image_id
@@ -15,7 +16,6 @@ from models.segmentation.first_mask import first_mask
 from models.segmentation.masks import decode_mask
 from models.segmentation.sam import load_sam
 from tasks import prelabel, schemas
-from tasks.params import Params, load
 from tests.tasks.test_sample import FACES, IDS, filled, write_lora, write_public
 from tests.toy_generator import SavedGenerator, save_generator
 from tests.toy_sam import save_sam

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from mema.params import Params
 from mema.runtime import shards
 from tasks import profile_cohort, profile_versions, schemas
-from tasks.params import Params
 
 ROOT = Path(__file__).parents[2]
 DISEASES = ("bcc", "tao", "ptosis", "scc")

@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
+from mema.params.hospital import Release, ReleaseKey
 from tasks.pseudonyms import Pseudonyms, pseudonyms
-from tasks.release_params import Release, ReleaseKey
 
 IDS = [hashlib.sha256(bytes([k])).hexdigest() for k in range(200)]
 NAMES = Pseudonyms(b"k" * 32)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from label_studio_sdk.converter import brush
 
+from mema.params.annotate import Annotations
 from mema.runtime import shards
 from models.annotation.adjudication import adjudicate
 from models.annotation.agreement import expected_fleiss, fleiss
@@ -16,7 +17,6 @@ from models.annotation.simulated_reader import confusion
 from models.annotation.votes import disagreements
 from models.conditions import DISEASES
 from tasks import annotations
-from tasks.params import Annotations
 from tests.readers_world import SKILLS, simulate, write_selection
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 import yaml
 
+from mema.params import Params
 from mema.runtime import shards
 from models.onnx_export import export_onnx
 from tasks import recheck_identity, schemas
-from tasks.params import Params
 from tests.tasks.test_screen_identity import Mosaic, person, photo_of, table
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from flows.workspace import MARK
-from tasks.params import load
+from mema.params import load
+from mema.params.hospital import ReleaseKey
 from tasks.release_key import WORKSPACE, release_key
-from tasks.release_params import ReleaseKey
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ReleaseKey(path="", published="phantom-key")

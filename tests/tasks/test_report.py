@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from flows.synthesize import STAGES as SYNTHESIZE
+from mema.params import Params
 from mema.runtime import durable, shards
 from models.diffusion.images import decode, image_id
 from models.report.page import CONTENTS
 from tasks import report
-from tasks.params import Params
 from tests.report_world import NAMES, build, distribution, leakage, recheck, write_metrics
 
 ROOT = Path(__file__).parents[2]

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mema.params.annotate import Annotations
 from mema.runtime import durable, shards
 from models.conditions import DISEASE_NAMES
 from models.report.readers_page import CONTENTS
 from tasks import annotations, assemble, report_readers, schemas
-from tasks.params import Annotations
 from tests.readers_world import parameters, simulate, write_selection
 
 URI = re.compile(r'"data:image/\w+;base64,([^"]+)"')

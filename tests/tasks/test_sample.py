@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from mema.params.synthesize import Generator, Sample
 from mema.runtime import shards
 from models.diffusion.generator import embed_donor, file_sha256, files_sha256, load_generator
 from models.diffusion.images import decode, encode_png, image_id
@@ -19,7 +20,6 @@ from models.diffusion.sampling import Row, SamplingSettings, sample_rows
 from tasks import donors as donors_module
 from tasks import sample, schemas
 from tasks.donors import WEIGHTS
-from tasks.params import Generator, Sample
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
 
 SECTION = {"num_inference_steps": 2, "guidance_scale": 3.0, "batch_size": 3, "shard_rows": 6,

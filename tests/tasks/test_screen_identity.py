@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 import torch
 
+from mema.params.synthesize import ScreenIdentity
 from mema.runtime import shards
 from models.diffusion.images import encode_png, image_id
 from models.onnx_export import export_onnx
 from tasks import schemas, screen_identity
-from tasks.params import ScreenIdentity
 from tasks.schemas import PATIENT_FACE, PUBLIC_FACE, SAMPLE
 
 RNG = np.random.default_rng(0)

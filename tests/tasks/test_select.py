@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mema.params import Params, load
 from mema.runtime import durable, shards
 from models.conditions import DISEASES, GENDERS
 from models.diffusion.images import encode_png, image_id
 from models.phantom import render, sample_phantom, sample_shot
 from tasks import schemas, select
-from tasks.params import Params, load
 from tests.toy_profile import exact_profile
 
 ROOT = Path(__file__).parents[2]

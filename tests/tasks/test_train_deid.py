@@ -11,6 +11,7 @@ import torch
 import yaml
 from diffusers import AutoencoderKL
 
+from mema.params import Params, load
 from mema.runtime import shards
 from models.deid import training
 from models.deid.deidentifier import load_deidentifier
@@ -18,7 +19,6 @@ from models.deid.medical_encoder import load_medical_encoder
 from models.deid.vit_encoder import VitEncoder, build
 from models.diffusion.images import decode
 from tasks import train_deid
-from tasks.params import Params, load
 from tasks.train_medical_encoder import options_of
 from tests.deid_world import World, write_deid_world
 from tests.toy_deid import toy_vae

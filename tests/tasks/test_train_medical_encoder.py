@@ -12,13 +12,13 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from mema.params import Params
 from mema.runtime import shards
 from models.conditions import DISEASES, all_prompts
 from models.deid.medical_encoder import load_medical_encoder
 from models.diffusion import fine_tuning
 from models.diffusion.images import encode_png, image_id
 from tasks import schemas, train_medical_encoder
-from tasks.params import Params
 from tests.tasks.test_train_lora import SECTION as LORA
 from tests.tasks.test_train_lora import digests
 

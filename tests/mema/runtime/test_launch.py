@@ -16,9 +16,9 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mema.params import Params, load
 from mema.runtime import entry, launch
 from tasks import train_deid, train_lora
-from tasks.params import Params, load
 from tests.tasks.test_train_deid import parameters, write_workspace
 from tests.tasks.test_train_lora import SECTION, digests, write_faces
 from tests.toy_generator import coloured_faces, save_generator

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mema.project import doctor_services
 from mema.runtime import cluster as crew
 from mema.runtime import ray_access
-from tasks import doctor_services
 from tests.e2e import ray_nodes
 
 ABROAD = "192.0.2.7:6379"  # reserved for documents: nobody is there

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from mema.params.annotate import Annotate
 from tasks.label_studio.access import Target
 from tasks.label_studio.places import Account, Accounts, Places, read_secret, write_accounts
 from tasks.label_studio.push import _check_known, push, push_adjudication, read_examples
 from tasks.label_studio.reading import Lots, PlannedTask, reading_order
-from tasks.params import Annotate
 from tests.tasks.label_studio.fault_server import Fault, fault_server
 from tests.tasks.label_studio.test_task_data import IDS, images
 

@@ -1,4 +1,4 @@
-from tasks import headline
+from mema.project import headline
 
 SIGNS = {"value": 0.784, "n": 8, "ci95": [0.65, 0.908]}
 

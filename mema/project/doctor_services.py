@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 
 import httpx
 
+from mema import params
+from mema.project import prefect_access, process, remotes
+from mema.project.findings import Finding
 from mema.runtime import ray_access
 from mema.runtime.addresses import listens_everywhere, require_private
-from tasks import params, prefect_access, process, remotes
-from tasks.findings import Finding
 
 SECONDS = 3
 JOIN_SECONDS = 30  # for a Ray driver to join a cluster that has answered

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import versions
+from mema.project import versions
 
 
 def git(folder: Path, *arguments: str) -> str:

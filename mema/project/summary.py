@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from mema.project import headline
 from models.diffusion.images import decode, tile
 from models.report.pictures import jpeg_uri
-from tasks import headline
 
 COLUMNS, ROWS = 6, 3
 

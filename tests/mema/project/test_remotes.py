@@ -10,9 +10,9 @@ import cv2
 import pytest
 import yaml
 
+from mema.project import dvc, remote_places, remotes
 from models.diffusion.images import decode, encode_png
 from models.report.pictures import data_uri
-from tasks import dvc, remote_places, remotes
 from tests.remotes_world import ROOT, Secrets, graph, html_of, outs, pictures_in, words_in, write_world
 
 pytestmark = pytest.mark.slow  # each starts DVC several times

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from mema.project import summary
 from mema.runtime import shards
 from models.diffusion.images import encode_png
-from tasks import summary
 
-METRICS = Path(__file__).parents[2] / "data/metrics"
+METRICS = Path(__file__).parents[3] / "data/metrics"
 
 
 def test_each_flow_shows_its_own_tables_and_no_others(tmp_path: Path) -> None:

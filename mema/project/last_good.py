@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from tasks import process
+from mema.project import process
 
 ASIDE = Path(".dvc/tmp/last_good")
 

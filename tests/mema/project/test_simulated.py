@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import doctor, params, simulated
-from tasks.params import load
+from mema import params
+from mema.params import load
+from mema.project import doctor, simulated
 
 PHANTOMS = "data/phantom/readers"
 
@@ -48,7 +49,7 @@ def test_label_studio_s_answers_are_silent_once_they_are_there(tmp_path: Path) -
 def test_doctor_says_whose_answers_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, annotations: str, there: bool
 ) -> None:
-    document = load(Path(__file__).parents[2] / "params.yaml")
+    document = load(Path(__file__).parents[3] / "params.yaml")
     chosen = document.model_copy(
         update={"inputs": document.inputs.model_copy(update={"annotations": annotations})}
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 LOSSES = json.loads((ROOT / "data/metrics/train_deid.json").read_text())["losses"]
 # Stands for the two trainings: sheets of images, curves by dvclive, and metrics of the real files' shapes.

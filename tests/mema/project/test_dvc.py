@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import dvc, process
+from mema.project import dvc, process
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_sigterm_to_a_caller_that_raises_ends_the_stage_too(project: Path) -> No
         "import signal, sys; from tasks import dvc; "
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(9)); dvc.reproduce('copy')"
     )
-    root = Path(dvc.__file__).parents[1]
+    root = Path(dvc.__file__).parents[2]
     caller = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(root)})
     deadline = time.monotonic() + 30
     while not (project / "pid").exists() or not (project / "pid").read_text():

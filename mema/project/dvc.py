@@ -13,7 +13,7 @@ import psutil
 import yaml
 from filelock import FileLock
 
-from tasks import last_good, mending, process
+from mema.project import last_good, mending, process
 
 WAIT_SECONDS = 1
 KILLED = re.compile(r"exited with (-9|137)\b")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tasks import process, remote_places
+from mema.project import process, remote_places
 
 RESTRICTED, PUBLIC = NAMES = "restricted", "public"
 NOWHERE = ".invalid"  # the top-level domain that never resolves (RFC 2606)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mema.project import prefect_access
 from mema.runtime import addresses
-from tasks import prefect_access
 
 
 @pytest.fixture(autouse=True)

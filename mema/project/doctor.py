@@ -1,6 +1,6 @@
 """Checks of the machine and the checkout; each one that fails says what to do.
 
-What the machine reaches over a network is checked by `tasks.doctor_services`.
+What the machine reaches over a network is checked by `mema.project.doctor_services`.
 """
 
 import os
@@ -13,8 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from tasks import doctor_services, dvc, params
-from tasks.findings import Finding
+from mema import params
+from mema.project import doctor_services, dvc
+from mema.project.findings import Finding
 
 DISK_GB = 5  # the environment, and what is small in every profile
 MEMORY_GB = 6
@@ -195,7 +196,7 @@ def _environment(what: str) -> Finding:
 
 def _readers(what: str) -> Finding:
     """Say whose answers the pipeline takes; a remedy where people's go nowhere, or none are there yet."""
-    from tasks import simulated
+    from mema.project import simulated
 
     annotations = params.load().inputs.annotations
     told = simulated.warnings(annotations)

@@ -1,12 +1,36 @@
-"""Bounds of the sections `release` and `release_key` of params.yaml."""
+"""Sections of params.yaml on what stays in the hospital's hands: its commands, its key and its releases."""
 
 import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.section import Section
+from mema.params.section import Count, Section
+
+
+class DeidFiles(Section):
+    """The hospital's commands: which model, which detector, how large a photo, how dear a guess."""
+
+    model: str
+    detector: Literal["dlib", "ultraface", "insightface"]
+    detector_path: str = ""
+    smallest_face_px: Annotated[int, Field(ge=20)] = (
+        40  # what is searched for, where the photo's size allows it
+    )
+    doubtful_faces: Literal["hide", "refuse"] = "hide"  # whose eyes can't be placed with certainty
+    judge: str = ""  # a recogniser that the method doesn't use; empty: dlib's, which is packaged
+    judge_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.954
+    min_size_px: Count
+    max_megapixels: Annotated[float, Field(gt=0, le=178)]  # Pillow refuses more
+    max_aspect: Annotated[float, Field(ge=1)]
+    argon2_iterations: Annotated[int, Field(ge=1, le=16)]
+    argon2_memory_kib: Annotated[int, Field(ge=128, le=1 << 20)]
+    argon2_lanes: Annotated[int, Field(ge=1, le=16)]
+    audit_log: str
+    audit_second: str = ""  # a second place for each line: a file, or syslog:/dev/log
+    reports: str = ""  # folder of the hospital for quarantine and report; empty: beside the input
+
 
 ZONE = Path("data/hospital/keys")  # ignored by git and by DVC
 

@@ -15,7 +15,7 @@ import httpx
 
 from mema.runtime import addresses
 
-FILE = Path(__file__).parents[1] / ".prefect/login"
+FILE = Path(__file__).parents[2] / ".prefect/login"
 CLIENT, SERVER = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
 USER = "mema"
 LEAST_CHARACTERS = 16  # of a password chosen by somebody

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.params import Generator
+from mema.params.synthesize import Generator
 
 # From snapshot_download(repository, allow_patterns=...) to the local folder of the snapshot.
 Download = Callable[[str, list[str]], Path]

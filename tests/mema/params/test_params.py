@@ -6,10 +6,11 @@ from typing import get_args
 import pytest
 import yaml
 
+from mema.params import Params, load
+from mema.params.section import Disease
 from models.conditions import DISEASES
-from tasks.params import Disease, Params, load
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 # Numbers that the paper prints, with the place where it does.

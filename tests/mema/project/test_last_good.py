@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import dvc, process
+from mema.project import dvc, process
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
 
 GATE = """
@@ -54,7 +54,7 @@ def good(folder: Path) -> dict[str, str]:
 
 def mema_repro(folder: Path) -> subprocess.CompletedProcess[str]:
     environment = process.environment() | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tasks.mending", "repro"]
+    command = [sys.executable, "-m", "mema.project.mending", "repro"]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -131,7 +131,7 @@ def test_a_run_that_is_ended_ends_whole_and_leaves_the_outs(project: Path, numbe
     (project / "gate.py").write_text("import time; open('started', 'w'); time.sleep(300)")
     (project / "answers.txt").write_text("tao")
     environment = process.environment() | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tasks.mending", "repro"]
+    command = [sys.executable, "-m", "mema.project.mending", "repro"]
     run = subprocess.Popen(
         command, cwd=project, env=environment, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, where tests run in a background

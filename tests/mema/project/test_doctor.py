@@ -15,10 +15,11 @@ from typing import ClassVar
 import pytest
 import yaml
 
-from tasks import doctor, doctor_services, params, remotes
+from mema import params
+from mema.project import doctor, doctor_services, remotes
 from tests.e2e.processes import free_port
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 LOGIN = "mema:a login of this test"

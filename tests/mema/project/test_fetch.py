@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.fetch import ENCODER, fetch, fetch_folder
-from tasks.params import Generator, load
+from mema.params import load
+from mema.params.synthesize import Generator
+from mema.project.fetch import ENCODER, fetch, fetch_folder
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def digest(text: str) -> str:
 
 
 def test_a_checkpoint_comes_to_its_folder_and_only_where_a_hub_is_named(tmp_path: Path) -> None:
-    paper = load(Path(__file__).parents[2] / "profiles/paper.yaml")
+    paper = load(Path(__file__).parents[3] / "profiles/paper.yaml")
     snapshot = tmp_path / "snapshot"
     snapshot.mkdir()
     (snapshot / "config.json").write_text("{}")

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tasks import process
+from mema.project import process
 
 
 def open_tasks(round_name: str = "") -> int:

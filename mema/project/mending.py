@@ -2,8 +2,8 @@
 
 DVC writes dvc.lock and .dvc/tmp/rwlock in place, so a kill in these milliseconds leaves a part of either,
 on which every later `dvc` stops. A torn lock file becomes the last whole one that `keep` kept, or git's; what was
-done since comes back from DVC's run cache. `python -m tasks.mending repro` is `dvc repro` after
-that, and before `tasks.last_good`.
+done since comes back from DVC's run cache. `python -m mema.project.mending repro` is `dvc repro` after
+that, and before `mema.project.last_good`.
 """
 
 import json
@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 import yaml
 import zc.lockfile
 
+from mema.project import last_good
 from mema.runtime import durable, logs
-from tasks import last_good
 
 log = logging.getLogger(__name__)
 

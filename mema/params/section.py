@@ -1,0 +1,49 @@
+"""What every section of params.yaml is made of."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen section of params.yaml that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _whole_between_quotes(path: str) -> str:
+    if found := [character for character in '"$`\\\n' if character in path]:
+        raise ValueError(
+            f"{path!r} holds {found[0]!r}, which the shell that runs a stage would read; blanks and any letters are "
+            "fine: rename the folder, or link to it by another name"
+        )
+    return path
+
+
+ShellWord = Annotated[
+    str, Field(min_length=1), AfterValidator(_whole_between_quotes)
+]  # in dvc.yaml between ""
+
+
+Disease = Literal["normal", "bcc", "conjunctivitis", "uveitis", "ptosis", "scc", "strabismus", "tao"]
+
+
+ReaderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+
+
+PHANTOMS = Path("data/phantom")
+
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+Option = float | int | str | bool
+
+
+MethodName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
