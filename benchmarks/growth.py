@@ -23,7 +23,7 @@ from mema.params import load
 from mema.project import process
 from mema.runtime import durable, memory, shards
 from models.identity.search import nearest
-from tasks import sample
+from tasks.synthesize import sample
 
 FACTORS = (1, 4, 16)
 QUERIES, GALLERY, DIM = 6_250, 39_000, 512

@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks import harness
 from mema.params import Params, load
 from mema.runtime import durable, shards
-from tasks import sample, screen_identity, select
+from tasks.synthesize import sample, screen_identity, select
 
 COLUMNS = (
     "steps", "images/s", "disease read as asked", "leak rate, injected", "leak rate, direct", "W1 age",

@@ -1,4 +1,4 @@
-"""Clinicians' work as a flow: push, wait for days without holding a worker, pull, adjudicate, assemble.
+"""Clinicians' work as a flow: push, wait for days without holding a worker, pull, adjudicate, make MeMa of it.
 
 The flow suspends itself while readers read. `annotate-poll`, on a schedule and woken by Label Studio's
 webhook, resumes it. A resumed run starts over from the top: every step before is idempotent.
@@ -21,11 +21,9 @@ from prefect.runtime import deployment, flow_run
 
 from flows.steps import bring_up_to_date, publish, run_name, start
 from mema import params
-from mema.project import process, waiting
+from mema.project import graph, process, waiting
 from mema.project.simulated import LABEL_STUDIO, warnings
 
-BEFORE = ("prelabel",)
-STAGES = (*BEFORE, "annotations", "assemble", "report_readers")
 WATCH_SECONDS = 60
 
 
@@ -38,7 +36,10 @@ def label_studio(command: str) -> None:
 @flow(name="annotate", flow_run_name=run_name)
 def annotate() -> None:
     """Bring the readers' data set up to date; with simulated readers, their stages alone."""
-    for stage in BEFORE:
+    metas = graph.metas()
+    stages = graph.stages("annotate")
+    before = [stage for stage in stages if metas[stage].before_readers]
+    for stage in before:
         bring_up_to_date(stage)
     annotations = params.load().inputs.annotations
     if annotations != LABEL_STUDIO:
@@ -51,7 +52,7 @@ def annotate() -> None:
         label_studio("adjudicate")
         wait_for("adjudication")
         label_studio("pull")
-    for stage in STAGES[len(BEFORE) :]:
+    for stage in stages[len(before) :]:
         bring_up_to_date(stage)
     publish()
 

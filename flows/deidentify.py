@@ -3,25 +3,13 @@
 from prefect import flow
 
 from flows.steps import bring_up_to_date, publish, run_name, show_results, start
-
-STAGES = (
-    "train_medical_encoder",
-    "train_deid",
-    "train_judges",
-    "deidentify",
-    "evaluate_medical",
-    "evaluate_identity",
-    "evaluate_utility",
-    "evaluate_reversibility",
-    "evaluate_ablation",
-    "report_benchmark",
-)
+from mema.project import graph
 
 
 @flow(name="deidentify", flow_run_name=run_name)
 def deidentify() -> None:
     """Bring every stage from MeMa to the benchmark's page up to date, in order."""
-    for stage in STAGES:
+    for stage in graph.stages("deidentify"):
         bring_up_to_date(stage)
     show_results("deidentify")
     publish()

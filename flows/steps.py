@@ -15,15 +15,9 @@ from prefect.runtime import flow_run
 
 from flows.workspace import MARK
 from mema import params
-from mema.project import dvc, prefect_access, process, remotes, versions
+from mema.project import dvc, graph, prefect_access, process, remotes, versions
 from mema.runtime import addresses
 
-GPU_STAGES = {
-    "train_lora", "sample", "screen_identity", "recheck_identity", "prelabel", "train_medical_encoder", "train_deid",
-    "train_judges", "deidentify", "evaluate_medical", "evaluate_reversibility", "evaluate_ablation",
-}  # fmt: skip
-HOURS = {"train_deid": 24 * 14, "evaluate_ablation": 24 * 60, "train_lora": 24 * 7, "sample": 24 * 3}
-OTHERWISE_HOURS = 24
 LEASE_SECONDS = 60
 
 
@@ -50,7 +44,7 @@ def was_killed(_task: Any, _run: Any, state: Any) -> bool:
 def turn_on_gpu(stage: str) -> Iterator[None]:
     """Hold the GPU of this worker's machine, so that two runs take turns on it; without a worker nobody else asks."""
     machine = os.environ.get("MEMA_GPU")
-    if machine and stage in GPU_STAGES:
+    if machine and graph.metas()[stage].gpu:
         # strict: without the limit nothing runs. A flow that was killed gives the GPU back when its lease ends,
         # and one whose server is away for longer goes on.
         with concurrency(
@@ -74,7 +68,7 @@ def bring_up_to_date(stage: str) -> None:
     with turn_on_gpu(stage):
         dvc.reproduce(
             stage, get_run_logger().info, pull=remotes.configured(),
-            timeout_seconds=3600 * HOURS.get(stage, OTHERWISE_HOURS),
+            timeout_seconds=3600 * graph.metas()[stage].hours,
         )  # fmt: skip
 
 

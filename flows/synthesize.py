@@ -3,25 +3,13 @@
 from prefect import flow
 
 from flows.steps import bring_up_to_date, publish, run_name, show_results, start
-
-STAGES = (
-    "ingest_patients",
-    "ingest_public",
-    "profile_cohort",
-    "train_lora",
-    "plan_sampling",
-    "sample",
-    "screen_identity",
-    "select",
-    "recheck_identity",
-    "report",
-)
+from mema.project import graph
 
 
 @flow(name="synthesize", flow_run_name=run_name)
 def synthesize() -> None:
     """Bring every stage from the photos to the report up to date, in order."""
-    for stage in STAGES:
+    for stage in graph.stages("synthesize"):
         bring_up_to_date(stage)
     show_results("synthesize")
     publish()

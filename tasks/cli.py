@@ -51,7 +51,7 @@ def benchmark(
 ) -> None:
     """Put a folder of de-identified images into the benchmark's tables, beside the built-in methods."""
     from mema.params import load
-    from tasks import benchmark as stage
+    from tasks.deidentify import benchmark as stage
 
     try:
         stage.run(images, name, load(), say=typer.echo)
@@ -63,16 +63,16 @@ def benchmark(
 @app.command()
 def status() -> None:
     """Show each stage: up to date or why not, and how long it took; then the headline."""
-    from mema.project import dvc, headline
+    from mema.project import dvc, graph, headline
 
     stale = dvc.status()
-    for stage in dvc.stages():
+    for stage in graph.stages():
         timing = headline.read(Path(".scratch/timings") / f"{stage}.json")
         took = _took(timing) if timing else ""
         typer.echo(f"{'stale' if stage in stale else 'ok':6} {stage:22} {took}".rstrip())
         for reason in stale.get(stage, []):
             typer.echo(f"{'':7}{reason}")
-    others = [stage for stage in stale if stage not in dvc.stages()]
+    others = [stage for stage in stale if stage not in graph.stages()]
     if others:
         typer.echo(f"stale elsewhere: {', '.join(others)}")
     table()

@@ -14,7 +14,7 @@ from models.diffusion.images import image_id
 from models.onnx_export import export_onnx
 from models.segmentation.masks import encode_mask
 from tasks import schemas
-from tasks.pseudonyms import pseudonyms
+from tasks.annotate.pseudonyms import pseudonyms
 from tests.judges_world import write_split
 
 SIZE_PX = 96

@@ -10,7 +10,7 @@ from models.conditions import DISEASES
 from models.diffusion.images import encode_png, image_id
 from models.segmentation.masks import encode_mask
 from tasks import schemas
-from tasks.train_judges import TrainJudges
+from tasks.deidentify.train_judges import TrainJudges
 from tests.toy_dinov2 import save_dinov2
 
 PATHS = (Path("mema"), Path("mema_seg"), Path("judges"), Path("train_judges.json"))

@@ -19,7 +19,9 @@ from mema.params.annotate import Annotations
 from mema.runtime import durable, shards
 from models.deid.ablation import plot_sweeps
 from models.diffusion.images import decode, encode_png, image_id
-from tasks import annotations, assemble, report_readers, schemas, train_judges
+from tasks import schemas
+from tasks.annotate import annotations, assemble, report_readers
+from tasks.deidentify import train_judges
 from tests import judges_world
 from tests.readers_world import SIZE, SKILLS, parameters, simulate, write_selection
 

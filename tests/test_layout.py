@@ -13,21 +13,28 @@ import pytest
 import typer
 import yaml
 
-from flows.annotate import STAGES as ANNOTATE
-from flows.deidentify import STAGES as DEIDENTIFY
-from flows.synthesize import STAGES as SYNTHESIZE
 from mema.params import Params
-from mema.project import dvc, remotes
+from mema.project import dvc, graph, remotes
 from mema.runtime import entry
 
-STAGES = (*SYNTHESIZE, *ANNOTATE, *DEIDENTIFY)
 ROOT = Path(__file__).parents[1]
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+METAS = graph.metas(ROOT / "dvc.yaml")
+COMMON_WORDS = {
+    "report",
+    "select",
+    "sample",
+    "annotations",
+}  # stages that have a word of everyday use for their name
 PARAMS = "mema/params/"  # bounds change no result: the values themselves are followed as params
 RUNTIME, FORMAT = (
     "mema/runtime/",
     "mema/runtime/FORMAT",
 )  # the bytes that the runtime writes are followed by FORMAT
+
+
+def module_of(stage: str) -> str:
+    return f"tasks.{METAS[stage].flow}.{stage}"
 
 
 @cache
@@ -41,14 +48,29 @@ def file_of(module: str) -> str:
 
 
 def test_each_stage_has_a_module_and_a_section_of_its_name() -> None:
-    assert set(GRAPH) == set(STAGES)
-    assert [name for name in GRAPH if not (ROOT / f"tasks/{name}.py").exists()] == []
+    assert [name for name in GRAPH if not (ROOT / f"tasks/{METAS[name].flow}/{name}.py").exists()] == []
     assert [name for name in GRAPH if name not in Params.model_fields] == []
+
+
+def test_the_folders_of_tasks_are_the_flows_and_what_travels_to_workers() -> None:
+    folders = {path.parent.name for path in (ROOT / "tasks").glob("*/__init__.py")}
+    assert folders == {meta.flow for meta in METAS.values()} | {"works"}
+    assert [name for name in folders - {"works"} if not (ROOT / f"flows/{name}.py").exists()] == []
+
+
+def test_flows_name_no_stage() -> None:
+    words = {
+        file.name: set(re.findall(r"[a-z_]+", file.read_text())) for file in (ROOT / "flows").glob("*.py")
+    }
+    flows = {meta.flow for meta in METAS.values()}
+    assert {
+        name: found for name, text in words.items() if (found := text & set(GRAPH) - flows - COMMON_WORDS)
+    } == {}
 
 
 @pytest.mark.parametrize("stage", GRAPH)
 def test_a_stage_runs_its_module_and_follows_its_section(stage: str) -> None:
-    assert GRAPH[stage]["cmd"].split()[:3] == ["python", "-m", f"tasks.{stage}"]
+    assert GRAPH[stage]["cmd"].split()[:3] == ["python", "-m", module_of(stage)]
     assert stage in GRAPH[stage]["params"]
     assert GRAPH[stage]["desc"]
 
@@ -65,7 +87,7 @@ def used_by(module: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", GRAPH)
 def test_a_stage_depends_on_every_module_that_it_imports(stage: str) -> None:
-    files = {file for name in used_by(f"tasks.{stage}") if not (file := file_of(name)).startswith(PARAMS)}
+    files = {file for name in used_by(module_of(stage)) if not (file := file_of(name)).startswith(PARAMS)}
     written = {file for file in files if not file.endswith("__init__.py") and (ROOT / file).stat().st_size}
     needed = {FORMAT if file.startswith(RUNTIME) else file for file in written}
     deps = [Path(dep) for dep in GRAPH[stage]["deps"]]
@@ -84,7 +106,7 @@ def test_no_stage_lists_beside_its_entry_what_its_unfinished_work_follows_from()
 @pytest.mark.parametrize("stage", GRAPH)
 def test_a_stage_takes_the_options_that_the_graph_passes(stage: str) -> None:
     app = typer.Typer()
-    app.command()(importlib.import_module(f"tasks.{stage}").main)
+    app.command()(importlib.import_module(module_of(stage)).main)
     options = typer.main.get_command(app).params
     passed = {word for word in GRAPH[stage]["cmd"].split() if word.startswith("--")}
     assert passed <= {name for option in options for name in option.opts}
@@ -92,7 +114,7 @@ def test_a_stage_takes_the_options_that_the_graph_passes(stage: str) -> None:
 
 
 def test_a_stage_is_a_command_line() -> None:
-    command = [sys.executable, "-m", "tasks.plan_sampling", "--help"]
+    command = [sys.executable, "-m", "tasks.synthesize.plan_sampling", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "--plan" in done.stdout

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import yaml
 from filelock import FileLock
 
@@ -17,11 +16,6 @@ from mema.project import last_good, mending, process
 
 WAIT_SECONDS = 1
 KILLED = re.compile(r"exited with (-9|137)\b")
-
-
-def stages(file: Path = Path("dvc.yaml")) -> list[str]:
-    """Return the names of the stages, in the order in which dvc.yaml lists them."""
-    return list(yaml.safe_load(file.read_text())["stages"])
 
 
 class StageKilled(RuntimeError):
@@ -93,15 +87,8 @@ def _others(folder: Path) -> Iterator[str]:
         for info in (found if isinstance(found, list) else [found])
     }
     for pid, command in sorted(holders.items()):
-        if _is_dvc(pid):  # an entry that a kill left may name a process of somebody else's by now
+        if mending.is_dvc(pid):
             yield f"process {pid} works in this folder (dvc {command.partition(' ')[2]}); this one waits for it"
-
-
-def _is_dvc(pid: int) -> bool:
-    try:
-        return any("dvc" in word for word in psutil.Process(pid).cmdline())
-    except psutil.Error:
-        return False
 
 
 def status() -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ that, and before `mema.project.last_good`.
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import yaml
 import zc.lockfile
 
 from mema.project import last_good
 from mema.runtime import durable, logs
 
+DVC = re.compile(r"(^|/)dvc(/__main__\.py)?$")  # a word of the command line
 log = logging.getLogger(__name__)
 
 
@@ -122,10 +125,40 @@ def _mend_rwlock(root: Path) -> Iterator[str]:
         if not alone or not file.exists():
             return
         try:
-            json.loads(file.read_text(errors="replace"))
+            held = json.loads(file.read_text(errors="replace"))
         except ValueError:
             file.unlink()
             yield f"{file.relative_to(root)} was torn by a kill; removed"
+            return
+        if released := _release_of_the_dead(held):
+            durable.write_text(file, json.dumps(held))
+            yield f"{file.relative_to(root)} was held by {released} that a kill ended; released"
+
+
+def _release_of_the_dead(held: dict[str, dict[str, Any]]) -> str:
+    """Take out of {mode: {path: holders}} who is no running DVC, and name them.
+
+    DVC itself waits for whatever has the process id: a zombie that nobody reaps, or another program by now.
+    """
+    dead = set()
+    for paths in held.values():
+        for path, holders in list(paths.items()):
+            infos = holders if isinstance(holders, list) else [holders]
+            alive = [info for info in infos if is_dvc(info["pid"])]
+            dead |= {info["pid"] for info in infos if info not in alive}
+            if not alive:
+                del paths[path]
+            elif isinstance(holders, list):
+                paths[path] = alive
+    return ", ".join(f"process {pid}" for pid in sorted(dead))
+
+
+def is_dvc(pid: int) -> bool:
+    """Tell whether a process of this id runs DVC; an entry that a kill left may name somebody else's by now."""
+    try:
+        return any(DVC.search(word) for word in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -44,7 +44,7 @@ def physicians(measured: BenchmarkMeasured) -> Markup:
     papers = _table_of_paper(paper.CLINICAL, CLINICAL_NAMES, DISTANCE, PAPER_CLINIC, words=("method",))
     if measured.clinical is None:
         none = (
-            "Nobody has diagnosed these images yet: python -m tasks.evaluate_clinical makes this table from a "
+            "Nobody has diagnosed these images yet: python -m tasks.deidentify.evaluate_clinical makes this table of a "
             "CSV or from Label Studio's export."
         )
         return section("table4", title, tag("p", none), papers)

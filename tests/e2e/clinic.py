@@ -20,7 +20,7 @@ from models.conditions import DISEASES
 from models.diffusion.images import encode_png
 from models.phantom import render, sample_phantom, sample_shot
 from models.segmentation.prompts import inner_point
-from tasks import annotations
+from tasks.annotate import annotations
 from tasks.label_studio.access import SAM_HOST
 from tasks.label_studio.pull import pull
 from tasks.label_studio.push import push

@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import yaml
 
-from flows.synthesize import STAGES
+from mema.project import graph
 from tests.e2e.processes import free_port, prefect_environment, running, until, wait_for
 
 ROOT = Path(__file__).parents[2]
+STAGES = graph.stages("synthesize", ROOT / "dvc.yaml")
 # Works as long as the file `slow` says, deaf to SIGTERM where that says so; writes its process id first.
 STAGE = """import os, pathlib, signal, sys, time
 name, root = sys.argv[1], pathlib.Path({root!r})
@@ -49,7 +50,12 @@ class PrefectWorld:
         (self.project / "work.py").write_text(STAGE.format(root=str(self.folder)))
         stages, before = {}, []
         for name in STAGES:
-            stages[name] = {"cmd": f"python work.py {name}", "deps": before, "outs": [f"{name}.txt"]}
+            stages[name] = {
+                "cmd": f"python work.py {name}",
+                "deps": before,
+                "outs": [f"{name}.txt"],
+                "meta": {"flow": "synthesize"},
+            }
             before = [f"{name}.txt"]
         (self.project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
         git = ("git", "-c", "user.name=t", "-c", "user.email=t@localhost")
@@ -72,7 +78,11 @@ class PrefectWorld:
         """Start a deployment's run; return its id."""
         found = self.http.get(f"/deployments/name/{deployment}").json()
         url = f"/deployments/{found['id']}/create_flow_run"
-        return self.http.post(url, json={"state": {"type": "SCHEDULED"}}).json()["id"]
+        # a server at work on a busy machine may answer 503: its own clients ask again, too
+        return self.until(
+            lambda: self.http.post(url, json={"state": {"type": "SCHEDULED"}}).json().get("id"),
+            "a run starts",
+        )
 
     def flow_run(self, run_id: str) -> dict[str, Any]:
         return self.http.get(f"/flow_runs/{run_id}").raise_for_status().json()

@@ -11,8 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.synthesize import STAGES
-from tests.e2e.prefect_world import PrefectWorld, prefect_world
+from tests.e2e.prefect_world import STAGES, PrefectWorld, prefect_world
 from tests.e2e.processes import gone
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -108,7 +107,7 @@ def test_two_runs_at_once_wait_for_each_other_and_say_for_whom(world: PrefectWor
     (world.folder / "slow-sample").write_text("30")
     first = world.start_run()
     world.until(lambda: world.started("sample"), "sample starts")
-    command = ["python", "-c", "from tasks import dvc; dvc.reproduce('select')"]
+    command = ["python", "-c", "from mema.project import dvc; dvc.reproduce('select')"]
     second = subprocess.run(
         command, cwd=world.workspace, env=world.environment, capture_output=True, text=True, timeout=200
     )

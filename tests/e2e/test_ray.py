@@ -14,7 +14,7 @@ import yaml
 
 from mema.runtime import shards
 from tests.e2e.ray_nodes import Node, cluster
-from tests.tasks.test_sample import plan_of, write_lora, write_public
+from tests.tasks.synthesize.test_sample import plan_of, write_lora, write_public
 from tests.toy_generator import SavedGenerator, save_generator
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -64,7 +64,7 @@ def workspace(folder: Path, saved: SavedGenerator) -> Path:
 
 
 def start(folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tasks.sample", "--plan", "plan.parquet", "--lora", "lora",
+    command = [sys.executable, "-m", "tasks.synthesize.sample", "--plan", "plan.parquet", "--lora", "lora",
                "--public-faces", "public", "--samples", "out"]  # fmt: skip
     variables = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment
     with (folder / "log.txt").open("w") as log:

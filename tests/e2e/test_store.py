@@ -147,7 +147,7 @@ def test_what_a_worker_elsewhere_lacks_comes_from_the_bucket_and_goes_with_it(bu
     (folder / "sub/weights").write_bytes(b"weights")
     sent = store.ship(Double(folder), store.scratch())
     code = (
-        "import pickle, sys, tempfile; from pathlib import Path; from tasks import store; "
+        "import pickle, sys, tempfile; from pathlib import Path; from mema.runtime import store; "
         "path = store.receive(pickle.load(sys.stdin.buffer)); "
         "print(path, (path / 'sub/weights').read_bytes())"
     )

@@ -16,7 +16,7 @@ def project(folder: Path, seconds: float = 0.5) -> Path:
     stages, before = {}, "in.txt"
     for name in STAGES:
         work = f"echo {name} >> runs.txt && sleep {seconds} && cat {before} > {name}.txt && echo {name} >> {name}.txt"
-        stages[name] = {"cmd": work, "deps": [before], "outs": [f"{name}.txt"]}
+        stages[name] = {"cmd": work, "deps": [before], "outs": [f"{name}.txt"], "meta": {"flow": "chain"}}
         before = f"{name}.txt"
     (folder / "in.txt").write_text("1\n")
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))

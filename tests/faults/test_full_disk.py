@@ -12,12 +12,12 @@ import pytest
 
 from tests.faults.conftest import Tally
 from tests.faults.small_project import ROOT
-from tests.tasks.test_ingest_resume import hospital
+from tests.tasks.synthesize.test_ingest_resume import hospital
 
 NUM_PHOTOS = 40  # one a shard, some 20 kB each
 ROOM_KB = 400  # for some of them
 OUTS = "--faces outs/faces --quarantine outs/q.parquet --metrics outs/m.json"
-STAGE = f"{sys.executable} -m tasks.ingest_patients --source raw {OUTS}"
+STAGE = f"{sys.executable} -m tasks.synthesize.ingest_patients --source raw {OUTS}"
 SCRIPT = f"""
 mount -t tmpfs -o size={ROOM_KB}k tmpfs $PLACE || exit 77
 {STAGE} 2> full.log

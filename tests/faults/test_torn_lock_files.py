@@ -1,5 +1,6 @@
 """dvc.lock and rwlock cut off at any place, as a kill cuts them: the next run computes nothing anew."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,30 @@ def test_a_torn_rwlock_is_removed(done: Path, content: str, tally: Tally) -> Non
     assert run.finish() == 0, run.text
     tally("torn dvc.lock or rwlock", faults=1)
     assert "rwlock was torn by a kill; removed" in run.text
+
+
+@pytest.mark.parametrize("reaped_or_reused", ["zombie", "another program"])
+def test_a_lock_whose_holder_was_killed_blocks_nobody(
+    done: Path, reaped_or_reused: str, tally: Tally
+) -> None:
+    """In a container whose first process reaps nobody, a killed DVC stays a zombie for good."""
+    holder = subprocess.Popen(["sleep", "600"])
+    if reaped_or_reused == "zombie":
+        holder.kill()
+    info = {"pid": holder.pid, "cmd": "python -m dvc repro"}
+    out = str(done / f"{chain.STAGES[1]}.txt")
+    (done / out).unlink()
+    (done / ".dvc/tmp/rwlock").write_text(
+        json.dumps({"write": {out: info}, "read": {str(done / "in.txt"): [info]}})
+    )
+    try:
+        run = Repro(done)
+        assert run.finish() == 0, run.text
+    finally:
+        holder.kill()
+        holder.wait()
+    tally("torn dvc.lock or rwlock", faults=1)
+    assert f"was held by process {holder.pid} that a kill ended; released" in run.text
 
 
 def test_whole_files_stay_as_they_are(done: Path) -> None:

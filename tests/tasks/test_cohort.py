@@ -11,7 +11,8 @@ import yaml
 from mema.params.synthesize import Cohort, IngestPatients
 from mema.runtime import shards
 from models.phantom.cohort import draw, patients
-from tasks import cohort, ingest_patients
+from tasks import cohort
+from tasks.synthesize import ingest_patients
 
 ROOT = Path(__file__).parents[2]
 SECTION = Cohort(num_patients=8, num_public=5, image_size_px=64, seed=7)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import train_judges
+from tasks.deidentify import train_judges
 from tests import edited_project, judges_world
 from tests.deid_world import TWIN, write_deid_world
 from tests.toy_deid import toy_deidentifier

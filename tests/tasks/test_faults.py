@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from mema.runtime import shards
-from tests.tasks.test_sample import plan_of, write_lora, write_public
-from tests.tasks.test_train_lora import SECTION, digests, write_faces
+from tests.tasks.synthesize.test_sample import plan_of, write_lora, write_public
+from tests.tasks.synthesize.test_train_lora import SECTION, digests, write_faces
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
 
 ROOT = Path(shards.__file__).parents[1]

@@ -16,7 +16,7 @@ from models.annotation.reader_report import NONE, ratings
 from models.annotation.simulated_reader import confusion
 from models.annotation.votes import disagreements
 from models.conditions import DISEASES
-from tasks import annotations
+from tasks.annotate import annotations
 from tests.readers_world import SKILLS, simulate, write_selection
 
 

@@ -66,7 +66,7 @@ def test_a_cancelled_run_leaves_no_process_behind(project: Path) -> None:
 def test_sigterm_to_a_caller_that_raises_ends_the_stage_too(project: Path) -> None:
     write_stage(project, "echo $$ > pid && sleep 300")
     code = (
-        "import signal, sys; from tasks import dvc; "
+        "import signal, sys; from mema.project import dvc; "
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(9)); dvc.reproduce('copy')"
     )
     root = Path(dvc.__file__).parents[2]
@@ -87,11 +87,6 @@ def test_of_a_progress_bar_only_some_redrawings_are_kept() -> None:
     os.close(sink)
     with os.fdopen(source, "rb") as stream:
         assert list(process.progress_lines(stream, every_seconds=60)) == ["begin", "10%", "end"]
-
-
-def test_stages_stand_in_the_order_of_the_file(tmp_path: Path) -> None:
-    (tmp_path / "dvc.yaml").write_text("stages: {b: {cmd: x}, a: {cmd: y}}")
-    assert dvc.stages(tmp_path / "dvc.yaml") == ["b", "a"]
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ def test_a_stage_without_an_entry_is_an_error(project):
 
 
 def test_code_counts_as_it_was_loaded(project):
-    code = fill(project / "tasks/sample.py")
+    code = fill(project / "tasks/synthesize/sample.py")
     first, held = entry.fingerprint("sample"), entry.hold("sample")
     entry.check_unchanged("sample", held)
     code.write_bytes(b"edited")

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from mema.params import Params, load
 from mema.runtime import entry, launch
-from tasks import train_deid, train_lora
-from tests.tasks.test_train_deid import parameters, write_workspace
-from tests.tasks.test_train_lora import SECTION, digests, write_faces
+from tasks.deidentify import train_deid
+from tasks.synthesize import train_lora
+from tests.tasks.deidentify.test_train_deid import parameters, write_workspace
+from tests.tasks.synthesize.test_train_lora import SECTION, digests, write_faces
 from tests.toy_generator import coloured_faces, save_generator
 
 ROOT = entry.ROOT
@@ -29,10 +30,10 @@ PATIENCE_SECONDS = 300
 # 0.5 for another seed.
 TOLERANCE = 1e-4
 DEID_TOLERANCE = 1e-3
-LORA = ["tasks.train_lora", "--faces", "faces", "--lora", "lora", "--metrics", "lora.json"]
+LORA = ["tasks.synthesize.train_lora", "--faces", "faces", "--lora", "lora", "--metrics", "lora.json"]
 TORCHRUN = ["torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
 TORCHRUN += ["--nproc-per-node", "2", "-m"]
-DEID = ["tasks.train_deid", "--mema", "data/mema", "--medical-encoder", "encoder"]
+DEID = ["tasks.deidentify.train_deid", "--mema", "data/mema", "--medical-encoder", "encoder"]
 DEID += ["--deid", "deid", "--metrics", "deid.json"]
 
 
@@ -81,17 +82,17 @@ def lora(folder: Path) -> dict[str, Tensor]:
 
 
 def test_gpus_are_shared_out_by_accelerate_and_cpus_by_torchrun() -> None:
-    on_gpus = " ".join(launch.command(2, 4, "tasks.train_lora", ["--faces", "a b"])[1:])
+    on_gpus = " ".join(launch.command(2, 4, "tasks.synthesize.train_lora", ["--faces", "a b"])[1:])
     assert on_gpus.startswith("-m accelerate.commands.launch --multi_gpu ")
     assert "--num_processes 2 " in on_gpus
-    on_cpus = launch.command(2, 0, "tasks.train_lora", ["--faces", "a b"])
+    on_cpus = launch.command(2, 0, "tasks.synthesize.train_lora", ["--faces", "a b"])
     assert on_cpus[2] == "torch.distributed.run"
-    assert on_cpus[-4:] == ["-m", "tasks.train_lora", "--faces", "a b"]
+    assert on_cpus[-4:] == ["-m", "tasks.synthesize.train_lora", "--faces", "a b"]
 
 
 def test_more_processes_than_gpus_are_refused() -> None:
     with pytest.raises(ValueError, match="MEMA_PROCESSES: 3 processes on 2 GPUs; set at most 2"):
-        launch.command(3, 2, "tasks.train_lora", [])
+        launch.command(3, 2, "tasks.synthesize.train_lora", [])
 
 
 @pytest.mark.parametrize("told", ["0", "two", "-2", "1.5"])

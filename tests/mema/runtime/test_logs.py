@@ -169,7 +169,7 @@ def test_no_line_of_the_ingest_names_a_patient_or_a_file(tmp_path: Path, form: s
         params[section]["image_size_px"] = 64
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     words = ["--source", "raw", "--faces", "faces", "--quarantine", "q.parquet", "--metrics", "m.json"]
-    command = [sys.executable, "-X", "dev", "-m", "tasks.ingest_patients", *words]
+    command = [sys.executable, "-X", "dev", "-m", "tasks.synthesize.ingest_patients", *words]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "MEMA_LOG": form}
     done = subprocess.run(
         command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=180, check=False
