@@ -20,9 +20,9 @@ help: ## Show this list
 
 setup: $(STAMP) ## Make the virtual environment in .venv (about 3 GB)
 
-# A new requirement has its pin, so the pins alone say when to install again.
+# A new requirement has its pin, and pyproject.toml says where the command `mema` begins.
 # OpenCV comes in four distributions that overwrite one another: the headless one is installed last.
-$(STAMP): constraints.txt
+$(STAMP): constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps $(OPENCV)
@@ -59,7 +59,7 @@ check: $(STAMP) ## Lint, types, import direction, and the graph
 
 photos: $(STAMP) ## Run the pipeline on real photographs (needs MEMA_ASSETS)
 	python -m pytest -m real
-	python -m tasks.photos
+	python -m phantom.stages.photos
 
 graph: $(STAMP) ## Print the graph of stages as it stands in the README
 	@dvc dag --md
@@ -81,10 +81,10 @@ deploy: $(STAMP) ## Tell the server of this commit's flows: prefect deployment r
 	@python -m flows.deploy
 
 label-studio: $(STAMP) ## Start Label Studio, the readers' accounts and the SAM backend (docs/annotating.md)
-	@PIP_FLAGS="$(PIP_FLAGS)" python -m tasks.label_studio.server start
+	@PIP_FLAGS="$(PIP_FLAGS)" python -m mema.label_studio.server.server start
 
 label-studio-stop: $(STAMP) ## Stop them; what was submitted stays
-	@python -m tasks.label_studio.server stop
+	@python -m mema.label_studio.server.server stop
 
 precommit: $(STAMP) ## Check before each commit
 	pre-commit install

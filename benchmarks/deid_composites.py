@@ -18,14 +18,14 @@ import numpy as np
 import typer
 
 from benchmarks.composites import Composite, TrueFace, composite, eye_mask, load_sources, megapixels
-from models.deid.checked import conceal_and_look
+from models.concealing.checked import conceal_and_look
+from models.concealing.look import Judge
+from models.concealing.pictures import FaceCipher
 from models.deid.deidentifier import load_deidentifier
-from models.deid.pictures import FaceCipher
 from models.identity.recogniser import load_recogniser
 from models.photos.alignment import packaged_predictor
 from models.photos.detectors import UltraFace
 from models.photos.every_face import Face, Seeker, load_seeker
-from models.photos.look import Judge
 from models.photos.regions import Region, differs, grouped
 
 MIN_CHANGED = 0.95

@@ -22,12 +22,11 @@ from torch import Tensor, nn
 
 from benchmarks import harness
 from benchmarks.harness import Case
-from models.augmentation import to_signal
 from models.deid import losses
 from models.deid.chance import Chance, draw_chance
 from models.deid.discriminator import PatchDiscriminator
+from models.deid.encoders.medical_encoder import MedicalEncoder
 from models.deid.features import OriginalFeatures, cache_features
-from models.deid.medical_encoder import MedicalEncoder
 from models.deid.networks import DeidConfig, MedSemDeID, decode, encode
 from models.deid.training import (
     DeidSettings,
@@ -39,6 +38,7 @@ from models.deid.training import (
     sum_weighted,
 )
 from models.identity.network import INPUT_PX, build_recogniser
+from models.training.augmentation import to_signal
 
 RELATIVE = 1e-3
 DISCRIMINATOR_WIDTH = 32

@@ -17,8 +17,8 @@ import typer
 
 from benchmarks import harness
 from benchmarks.harness import Case
-from models.diffusion.images import decode
 from models.identity.recogniser import Recogniser, load_recogniser
+from models.images import decode
 from models.photos.alignment import Detector, crop_largest, load_dlib, packaged_predictor
 
 SIZE_PX = 112  # of the networks' input: where nothing is resized, embeddings can be compared

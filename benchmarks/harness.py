@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mema.runtime import memory as allocator
-from models.identity.leakage import wilson_interval
+from models.statistics.leakage import wilson_interval
 
 Rounds = Annotated[int, typer.Option(min=1, help="turns of each candidate; medians are printed")]
 Out = Annotated[

@@ -21,7 +21,7 @@ FMR, RESAMPLES = 1e-3, 200
 
 
 def embeddings(files: list[Path], seeker: Seeker, judge: Recogniser) -> np.ndarray:
-    """Return the embeddings of the photos whose largest face has known eyes, as models.photos.look takes them."""
+    """Return the embeddings of the photos whose largest face has known eyes, as models.concealing.look takes them."""
     pictures, eyes = [], []
     for file in files:
         picture = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)  # pyright: ignore

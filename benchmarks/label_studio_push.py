@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.label_studio.exchange.pull import pull
+from mema.label_studio.exchange.push import push
+from mema.label_studio.server import server
+from mema.label_studio.server.access import Target
+from mema.label_studio.server.places import Places
 from mema.params.annotate import Annotate
 from mema.runtime import shards
-from models.diffusion.images import encode_png
-from tasks.label_studio import server
-from tasks.label_studio.access import Target
-from tasks.label_studio.places import Places
-from tasks.label_studio.pull import pull
-from tasks.label_studio.push import push
+from models.images import encode_png
 
 ANNOTATE = Annotate(
     readers=("reader_1",), senior="senior", seed=7, repeat_share=0.05, show_intended_label=False

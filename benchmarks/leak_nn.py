@@ -13,9 +13,9 @@ import typer
 
 from benchmarks import harness
 from benchmarks.harness import Case
+from models.computing.precision import multiplies_bf16
 from models.identity import search
 from models.identity.search import nearest
-from models.precision import multiplies_bf16
 
 BLOCK_ROWS = 4096
 PEOPLE = 6500

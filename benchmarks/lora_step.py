@@ -24,12 +24,12 @@ from torch.nn.functional import mse_loss
 from benchmarks import harness
 from benchmarks.harness import Case
 from benchmarks.stable_diffusion import StableDiffusion, build, check_size
-from models.augmentation import to_signal
-from models.checkpoint import step_generator
-from models.conditions import DISEASES, all_prompts, prompt
 from models.diffusion.generator import prompt_table
 from models.diffusion.latents import LatentMoments, cache_moments, factors, to_unet
 from models.diffusion.lora import LoraSettings, Training, add_lora, draw_batch, draw_rows, train_step
+from models.diseases import DISEASES, all_prompts, prompt
+from models.training.augmentation import to_signal
+from models.training.checkpoint import step_generator
 
 NUM_PHOTOS = 32
 CHECKED_STEPS = 3

@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.conditions import DISEASES
-from models.diffusion.images import decode
-from models.phantom import render, sample_phantom, sample_shot
+from models.diseases import DISEASES
+from models.images import decode
+from phantom.drawing import render, sample_phantom, sample_shot
 
 
 def pictures_of(num: int, size_px: int) -> tuple[str, np.ndarray]:

@@ -35,13 +35,13 @@ from transformers import SamConfig, SamImageProcessorPil, SamModel
 
 from benchmarks import harness
 from benchmarks.harness import Case
+from mema.label_studio.sam.backend import create_app, open_clicks
+from mema.label_studio.sam.embeddings import MEMORY_IMAGES
+from mema.label_studio.server.wake import Waker
 from mema.runtime import parent
-from models.diffusion.images import decode, encode_png
+from models.images import decode, encode_png
 from models.segmentation.sam import Prompt, Sam, load_sam
 from tasks import schemas
-from tasks.label_studio.backend import create_app, open_clicks
-from tasks.label_studio.embeddings import MEMORY_IMAGES
-from tasks.label_studio.wake import Waker
 
 SIDE_PX = 512
 SHARD_ROWS = 64

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import typer
 
-from models.diffusion.images import encode_png
-from models.metrics.bootstrap import mean_with_interval
+from models.images import encode_png
 from models.segmentation.masks import box_of, iou
 from models.segmentation.prompts import correction, inner_point
 from models.segmentation.sam import Prompt, Sam, load_sam
+from models.statistics.bootstrap import mean_with_interval
 
 SEED = 7
 MAX_SIDE_PX = 192  # GrabCut's time grows with the area; both see the same pixels

@@ -17,11 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks import harness
 from benchmarks.harness import Case
 from benchmarks.stable_diffusion import EMBED_DIM, adapter, build, check_size, generator_of
-from models.conditions import DISEASES, SEVERITIES, prompt
+from models.computing.threads import side_by_side
 from models.diffusion.generator import LoadedGenerator
 from models.diffusion.latents import factors, from_unet
 from models.diffusion.sampling import Row, SamplingSettings, sample_latents, sample_rows
-from models.threads import side_by_side
+from models.diseases import DISEASES, SEVERITIES, prompt
 
 GUIDANCE = 3.0
 MAX_OPERATIONS = 1100  # of a forward of the UNet

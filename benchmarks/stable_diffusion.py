@@ -13,10 +13,10 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from models.conditions import all_prompts
 from models.diffusion.generator import LoadedGenerator, prompt_table
 from models.diffusion.ip_adapter import Injection, attach
-from models.diffusion.twin_networks import build_tokenizer
+from models.diseases import all_prompts
+from phantom.twins.generator.twin_networks import build_tokenizer
 
 EMBED_DIM = 1024  # of CLIP-H's image embedding, which IP-Adapter for SD1.5 reads
 HEAD_DIM = 40  # of v1-5's first level; narrower heads are pathologically slow in attention

@@ -21,8 +21,8 @@ from torch import Tensor
 from benchmarks import harness
 from benchmarks.harness import Case
 from benchmarks.pictures import pictures_of
-from models.diffusion.images import decode, encode_png
 from models.diffusion.latents import LatentMoments, to_unet
+from models.images import decode, encode_png
 
 DISTINCT = 24
 SHARD_PHOTOS = 256

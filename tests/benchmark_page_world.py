@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from mema.runtime import durable, shards
-from models.conditions import DISEASES
-from models.diffusion.images import encode_png, image_id
-from models.phantom import render, sample_phantom, sample_shot
-from models.report.benchmark_measured import BenchmarkMeasured
+from models.diseases import DISEASES
+from models.images import encode_png, image_id
+from models.report.benchmark.measured import BenchmarkMeasured
+from phantom.drawing import render, sample_phantom, sample_shot
 from tasks import schemas
 
 # Med-Class and ID-Dis of each method.

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 from label_studio_sdk.converter.brush import decode_rle
 
+from mema.label_studio.exchange.manifest import remember
 from mema.runtime import shards
 from models.annotation.manifest import Assigned, Reader
 from models.annotation.provenance import read_proposals
-from models.diffusion.images import encode_png
+from models.images import encode_png
 from models.segmentation.masks import decode_mask, encode_mask
 from models.segmentation.sam import Prompt, Sam, load_sam
-from tasks.label_studio.manifest import remember
 
 SIZE = (96, 80)
 IDS = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(3)]

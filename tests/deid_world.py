@@ -9,10 +9,10 @@ import torch
 
 from mema.params import load
 from mema.params.deidentify import EvaluateIdentity, EvaluateReversibility, EvaluateUtility
-from models.conditions import DISEASES
-from models.diffusion.images import image_id
-from models.onnx_export import export_onnx
+from models.diseases import DISEASES
+from models.images import image_id
 from models.segmentation.masks import encode_mask
+from phantom.twins.onnx_export import export_onnx
 from tasks import schemas
 from tasks.annotate.pseudonyms import pseudonyms
 from tests.judges_world import write_split

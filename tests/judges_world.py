@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from mema.runtime import shards
-from models.conditions import DISEASES
-from models.diffusion.images import encode_png, image_id
+from models.diseases import DISEASES
+from models.images import encode_png, image_id
 from models.segmentation.masks import encode_mask
 from tasks import schemas
 from tasks.deidentify.train_judges import TrainJudges

@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from mema.params import Params, load
 from mema.runtime import shards
-from models.annotation.simulated_reader import Skill
-from models.conditions import DISEASES
-from models.diffusion.images import encode_png
+from models.diseases import DISEASES
+from models.images import encode_png
 from models.segmentation.masks import encode_mask
-from tasks import readers, schemas
+from phantom.simulated_reader import Skill
+from phantom.stages import readers
+from tasks import schemas
 
 ROOT = Path(__file__).parents[1]
 SIZE = 24

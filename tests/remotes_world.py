@@ -18,7 +18,7 @@ import yaml
 from mema.params.annotate import Annotations
 from mema.runtime import durable, shards
 from models.deid.ablation import plot_sweeps
-from models.diffusion.images import decode, encode_png, image_id
+from models.images import decode, encode_png, image_id
 from tasks import schemas
 from tasks.annotate import annotations, assemble, report_readers
 from tasks.deidentify import train_judges

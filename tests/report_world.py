@@ -7,12 +7,12 @@ import pyarrow as pa
 import torch
 
 from mema.runtime import durable, shards
-from models.conditions import DISEASES, SEVERITIES
-from models.diffusion.images import encode_png, image_id
-from models.identity.leakage import average_rate, leak_rate
-from models.metrics.legibility import legibility
-from models.onnx_export import export_onnx
-from models.phantom import render, sample_phantom, sample_shot
+from models.cohort.legibility import legibility
+from models.diseases import DISEASES, SEVERITIES
+from models.images import encode_png, image_id
+from models.statistics.leakage import average_rate, leak_rate
+from phantom.drawing import render, sample_phantom, sample_shot
+from phantom.twins.onnx_export import export_onnx
 from tasks import schemas
 
 RNG = np.random.default_rng(5)

@@ -95,7 +95,7 @@ def checkout(tmp_path: Path) -> Path:
     document["cohort"] |= {"num_patients": 4, "num_public": 8}
     (folder / "params.yaml").write_text(yaml.safe_dump(document, allow_unicode=True))
     git(folder, "init", "--quiet")
-    run(folder, sys.executable, "-m", "tasks.cohort", "--hospital", "data/unsere Fotos, größte",
+    run(folder, sys.executable, "-m", "phantom.stages.cohort", "--hospital", "data/unsere Fotos, größte",
         "--public", "data/public photos")  # fmt: skip
     return folder
 

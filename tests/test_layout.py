@@ -26,7 +26,7 @@ COMMON_WORDS = {
     "sample",
     "annotations",
 }  # stages that have a word of everyday use for their name
-PARAMS = "mema/params/"  # bounds change no result: the values themselves are followed as params
+PARAMS = ("mema/params/", "phantom/params.py")  # bounds change no result: the values themselves are followed as params
 RUNTIME, FORMAT = (
     "mema/runtime/",
     "mema/runtime/FORMAT",
@@ -78,8 +78,8 @@ def test_a_stage_runs_its_module_and_follows_its_section(stage: str) -> None:
 def used_by(module: str) -> set[str]:
     """Return the modules that one imports, also by the name that a medical encoder's folder says."""
     used = {module, *imports().find_upstream_modules(module)}
-    if "models.deid.medical_encoder" in used:
-        for name in imports().find_children("models.deid"):
+    if "models.deid.encoders.medical_encoder" in used:
+        for name in imports().find_children("models.deid.encoders"):
             if name.endswith("_encoder"):
                 used |= {name, *imports().find_upstream_modules(name)}
     return used

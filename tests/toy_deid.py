@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from models.deid.card import TrainedOn, digest_of
 from models.deid.deidentifier import save_deidentifier
-from models.deid.medical_encoder import MedicalEncoder, MedicalFaces
+from models.deid.encoders.medical_encoder import MedicalEncoder, MedicalFaces
 from models.deid.networks import DeidConfig, MedSemDeID
 
 SIZE_PX = 96

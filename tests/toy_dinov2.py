@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from models.metrics.dinov2_pretraining import twin_dinov2
-from models.metrics.dinov2_weights import Normalisation, write_preprocessor
+from models.judges.dinov2_weights import Normalisation, write_preprocessor
+from phantom.twins.dinov2.pretraining import twin_dinov2
 
 
 def save_dinov2(folder: Path) -> Path:

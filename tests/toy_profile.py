@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from models.metrics.cohort_profile import Mechanism, cells_of, cohort_profile
+from models.cohort.cohort_profile import Mechanism, cells_of, cohort_profile
 
 
 def exact_profile(

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from mema.runtime import launch
-from models.distributed import group
+from models.training.distributed import group
 
 
 def main(folder: Path) -> None:

@@ -74,7 +74,7 @@ def ask_http(url: str, body: Any = None, headers: dict[str, str] | None = None) 
 
 
 def _label_studio(what: str) -> Finding:
-    from tasks.label_studio.access import target_here
+    from mema.label_studio.server.access import target_here
 
     needed = params.load().inputs.annotations == "data/label_studio"
     try:

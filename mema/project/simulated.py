@@ -15,7 +15,8 @@ def warnings(
         if pulled:
             return []
         return [
-            f"inputs.annotations is {LABEL_STUDIO}, and nothing was pulled yet: python -m tasks.label_studio.push, "
+            f"inputs.annotations is {LABEL_STUDIO}, and nothing was pulled yet: "
+            f"python -m mema.label_studio.exchange.push, "
             "then pull when the readers have begun"
         ]
     lines = [

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from mema.project import headline
-from models.diffusion.images import decode, tile
+from models.images import decode, tile
 from models.report.pictures import jpeg_uri
 
 COLUMNS, ROWS = 6, 3

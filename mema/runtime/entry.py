@@ -20,7 +20,7 @@ import yaml
 from mema.runtime import durable
 
 ROOT = Path(__file__).parents[2]  # of the code that runs
-PACKAGES = ("mema", "models", "tasks")  # that a stage is made of
+PACKAGES = ("mema", "models", "phantom", "tasks")  # that a stage is made of
 FILES = ("dvc.yaml", "data/phantom/dvc.yaml")
 TEMPLATE = re.compile(r"\$\{\s*([\w.]+)\s*\}")
 log = logging.getLogger(__name__)

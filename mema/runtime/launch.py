@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from mema.runtime import parent, stage
-from models import distributed
+from models.training import distributed
 
 LAUNCHER = "MEMA_LAUNCHER"  # the launcher's process id, for those that it started
 

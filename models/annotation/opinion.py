@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from models.annotation.rle import decode_rle
-from models.conditions import DISEASES, SEVERITIES
+from models.diseases import DISEASES, SEVERITIES
 
 QUALITY_REASONS = ("blurred", "sign_unclear", "anatomy", "artefact", "other")
 CONFIDENCES = ("low", "medium", "high")

@@ -15,9 +15,9 @@ from models.annotation.consensus import Method, leave_one_out_dice
 from models.annotation.opinion import LOW, USABLE
 from models.annotation.outlines import Outline
 from models.annotation.provenance import ACCEPTED
-from models.conditions import DISEASES
-from models.identity.leakage import wilson_interval
-from models.metrics.bootstrap import mean_with_interval
+from models.diseases import DISEASES
+from models.statistics.bootstrap import mean_with_interval
+from models.statistics.leakage import wilson_interval
 
 DECIMALS = 6
 NONE = -1  # no rating: not voted, or rejected

@@ -10,7 +10,7 @@ from models.annotation import adjudication
 from models.annotation.export import Reading, read_export
 from models.annotation.manifest import Manifest, Round, read_json, read_manifest
 from models.annotation.provenance import ProposalLog, read_proposals
-from models.diffusion.images import decode
+from models.images import decode
 
 MANIFEST, PROPOSALS = "manifest.json", "proposals.jsonl"
 PNG_SIGNATURE, PNG_SIZE = b"\x89PNG\r\n\x1a\n", slice(16, 24)

@@ -13,10 +13,10 @@ from jaxtyping import Float, Float16, UInt8
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.augmentation import to_signal
 from models.deid.card import FORMAT, TrainedOn, write_known
-from models.deid.medical_encoder import MedicalEncoder, load_medical_encoder
+from models.deid.encoders.medical_encoder import MedicalEncoder, load_medical_encoder
 from models.deid.networks import DeidConfig, MedSemDeID, decode, encode
+from models.training.augmentation import to_signal
 
 BATCH = 16
 

@@ -12,10 +12,10 @@ from numpy.lib.format import open_memmap
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from models.augmentation import to_signal
-from models.deid.medical_encoder import MedicalEncoder
+from models.deid.encoders.medical_encoder import MedicalEncoder
 from models.deid.networks import encode
-from models.distributed import group
+from models.training.augmentation import to_signal
+from models.training.distributed import group
 
 BATCH = 16
 NAMES = ("images", "latents", "f_med", "phi")
@@ -76,7 +76,7 @@ def cache_features(
 ) -> OriginalFeatures:
     """Compute the features of `images` and of their mirror images into `folder`, or find them there.
 
-    `diseases` are indices into models.conditions.DISEASES. In a group one process computes, and the others wait.
+    `diseases` are indices into models.diseases.DISEASES. In a group one process computes, and the others wait.
     """
     together, done = group(), folder / "done"
     if together.is_main and not done.exists():

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from models.checkpoint import RunningLosses, load_checkpoint, save_checkpoint, step_generator
 from models.deid import losses
 from models.deid.chance import Chance, draw_chance
 from models.deid.discriminator import PatchDiscriminator, slope_penalty
+from models.deid.encoders.medical_encoder import MedicalEncoder
+from models.deid.encoders.medical_scale import MedicalScale, prepare
 from models.deid.features import Batch, OriginalFeatures
-from models.deid.medical_encoder import MedicalEncoder
-from models.deid.medical_scale import MedicalScale, prepare
 from models.deid.networks import MedSemDeID, decode
-from models.distributed import Group, group
+from models.training.checkpoint import RunningLosses, load_checkpoint, save_checkpoint, step_generator
+from models.training.distributed import Group, group
 
 SLOPE_EVERY = 8  # steps; the penalty counts as often (Karras et al. 2020)
 LOSSES = ("deid", "rev_id", "wrong", "med", "rev", "gan", "discriminator")

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from diffusers import DDPMScheduler
 
-from models.conditions import DISEASES, all_prompts, prompt
 from models.diffusion.generator import LoadedGenerator, load_pipeline, prompt_table
-from models.diffusion.images import encode_png, tile
 from models.diffusion.latents import LatentMoments
 from models.diffusion.lora import LoraSettings, add_lora, train_lora
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
-from models.distributed import group
+from models.diseases import DISEASES, all_prompts, prompt
+from models.images import encode_png, tile
+from models.training.distributed import group
 
 # Grids show how the training goes; were they drawn as params.yaml samples, a new guidance would train again.
 GRID = SamplingSettings(num_inference_steps=12, guidance_scale=3.0, batch_size=len(DISEASES))

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from models.conditions import all_prompts
 from models.diffusion.ip_adapter import Injection, attach
+from models.diseases import all_prompts
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -138,7 +138,7 @@ def prompt_table(pipeline: StableDiffusionPipeline, prompts: Sequence[str]) -> F
     tokens = pipeline.tokenizer(list(prompts), padding="max_length", max_length=limit, return_tensors="pt")
     if tokens.input_ids.shape[1] > limit:
         raise ValueError(
-            f"prompt: longer than the tokenizer's {limit} tokens; shorten it in models/conditions.py"
+            f"prompt: longer than the tokenizer's {limit} tokens; shorten it in models/diseases.py"
         )
     return pipeline.text_encoder(tokens.input_ids.to(pipeline.text_encoder.device))[0]
 

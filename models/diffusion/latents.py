@@ -18,8 +18,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from models.augmentation import to_signal
-from models.distributed import group
+from models.training.augmentation import to_signal
+from models.training.distributed import group
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,15 @@ from torch.nn.functional import mse_loss
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from models.checkpoint import RunningLosses, cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.diffusion.latents import LatentMoments
-from models.distributed import Group, group
+from models.training.checkpoint import (
+    RunningLosses,
+    cosine_rate,
+    load_checkpoint,
+    save_checkpoint,
+    step_generator,
+)
+from models.training.distributed import Group, group
 
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
 CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out")

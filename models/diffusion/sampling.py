@@ -76,7 +76,7 @@ def sample_latents(
     unknown = {row.prompt for row in rows} - set(generator.prompts)
     if unknown:
         raise ValueError(
-            f"prompt: {min(unknown)!r} is not in the prompt table; see models.conditions.all_prompts"
+            f"prompt: {min(unknown)!r} is not in the prompt table; see models.diseases.all_prompts"
         )
     prompt_embeds = generator.prompt_table[[generator.prompts.index(row.prompt) for row in rows]]
     negative_embeds = generator.prompt_table[generator.prompts.index("")].expand_as(prompt_embeds)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from models.identity.leakage import (
+from models.identity.search import nearest
+from models.statistics.leakage import (
     drawn_interval,
     false_match_rate,
     fpir_threshold,
@@ -14,7 +15,6 @@ from models.identity.leakage import (
     rate_draws,
     threshold_draws,
 )
-from models.identity.search import nearest
 
 
 @dataclass(frozen=True)

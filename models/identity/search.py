@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from models.precision import multiplies_bf16
+from models.computing.precision import multiplies_bf16
 
 QUERY_ROWS = 1024
 GROUP_ROWS = 16  # of the gallery, of which the largest score is looked at first

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.conditions import DISEASES
+from models.diseases import DISEASES
 from models.records import cells
 from models.records.diagnoses import CODE, CONFLICT, DOUBTFUL, SEVERAL, UNKNOWN, disease_of
 from models.records.headings import NAMES, Column

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from models.diffusion.images import decode
+from models.images import decode
 from models.report.html import Markup, tag
 
 SHOWN_PX = 96

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from models.conditions import DISEASE_NAMES
+from models.diseases import DISEASE_NAMES
 
 NOTHING = "-"
 

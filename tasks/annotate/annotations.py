@@ -18,7 +18,7 @@ from models.annotation.manifest import Manifest
 from models.annotation.opinion import TUMOURS
 from models.annotation.provenance import PROVENANCES, ProposalLog
 from models.annotation.votes import image_sizes, read_readers, vote_table
-from models.identity.leakage import wilson_interval
+from models.statistics.leakage import wilson_interval
 from tasks import schemas
 
 STAGE = "annotations"

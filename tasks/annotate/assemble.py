@@ -17,7 +17,7 @@ from models.annotation.adjudication import DISEASE_SPLIT, QUALITY_TIE, TOO_FEW_V
 from models.annotation.outlines import Outline, consensus_outlines, outlines_by_image
 from models.annotation.reader_report import ratings, reader_report
 from models.annotation.splits import Split, split_by_donor
-from models.diffusion.images import decode
+from models.images import decode
 from tasks import schemas
 from tasks.annotate import card
 from tasks.annotate.pseudonyms import pseudonyms

@@ -7,7 +7,7 @@ import pyarrow as pa
 import yaml
 
 from mema.params.hospital import Release
-from models.conditions import DISEASE_NAMES, DISEASES
+from models.diseases import DISEASE_NAMES, DISEASES
 from tasks import schemas
 
 NOT_CHOSEN = "not chosen yet; until the publishing hospital names it, nothing may be passed on"

@@ -12,17 +12,16 @@ import typer
 
 from mema.params import Params, load
 from mema.runtime import durable, entry, shards, stage
-from models.conditions import prompt
-from models.diffusion.images import decode
+from models.computing.threads import side_by_side
 from models.diffusion.sampling import SamplingSettings, sample_rows
-from models.identity.leakage import wilson_interval
+from models.diseases import prompt
+from models.images import decode
 from models.segmentation.first_mask import first_mask
 from models.segmentation.masks import encode_mask
 from models.segmentation.sam import Sam, load_sam
-from models.threads import side_by_side
+from models.statistics.leakage import wilson_interval
 from tasks import schemas
-from tasks.synthesize.sample import rows_of
-from tasks.works.donors import WEIGHTS, Donors, GeneratorFiles, generator_files
+from tasks.works.generation import WEIGHTS, Donors, GeneratorFiles, generator_files, rows_of
 
 STAGE = "prelabel"
 COLUMNS = ["image_id", "disease"]

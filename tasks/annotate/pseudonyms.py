@@ -8,8 +8,8 @@ import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from mema.hospital.release_key import release_key
 from mema.params.hospital import Release, ReleaseKey
-from tasks.release_key import release_key
 
 DIGITS = 32
 

@@ -13,7 +13,7 @@ from mema.runtime.reordering import in_order
 from models.annotation.adjudication import Verdict, adjudicate
 from models.annotation.manifest import read_json
 from models.annotation.outlines import Outline
-from models.conditions import DISEASES
+from models.diseases import DISEASES
 from tasks import schemas
 
 SHARD_ROWS = 256

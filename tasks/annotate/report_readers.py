@@ -14,9 +14,9 @@ from mema.project import headline
 from mema.runtime import durable, shards, stage
 from models.annotation.adjudication import UNANIMOUS
 from models.annotation.opinion import LOW, USABLE
-from models.conditions import DISEASES, SEVERITIES
-from models.report.readers_measured import Disputed, Example, Outlined, ReadersGallery, ReadersMeasured
-from models.report.readers_page import page as render
+from models.diseases import DISEASES, SEVERITIES
+from models.report.readers.measured import Disputed, Example, Outlined, ReadersGallery, ReadersMeasured
+from models.report.readers.page import page as render
 
 STAGE = "report_readers"
 # Each metrics file and the stage that makes it.

@@ -2,16 +2,18 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import typer
 
-from mema.params import Params
+from mema.params import Params, load
 from mema.runtime import durable, shards
-from models.diffusion.images import decode, encode_png
+from models.images import decode, encode_png
 from tasks.annotate.pseudonyms import pseudonyms
 from tasks.deidentify import evaluate_identity, evaluate_medical, evaluate_utility
 from tasks.deidentify.deidentify import DEIDENTIFIED, validation_images
@@ -169,5 +171,13 @@ def _say_table(rows: list[dict[str, Any]], say: Callable[[str], None]) -> None:
             say(f"    {cell['method']:16} {cell.get(column, '-')}")
 
 
+def main(images: Path, name: str) -> None:
+    """Do what `mema benchmark` says."""
+    try:
+        run(images, name, load(), say=typer.echo)
+    except ValueError as error:
+        sys.exit(str(error))
+
+
 if __name__ == "__main__":
-    raise SystemExit("this module does nothing alone; run `mema benchmark`")
+    main(Path(sys.argv[1]), sys.argv[2])

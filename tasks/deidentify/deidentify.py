@@ -13,12 +13,12 @@ import typer
 from mema.params import load
 from mema.params.deidentify import Deidentify, MethodSpec
 from mema.runtime import durable, entry, shards, stage
-from models.deid import baselines
-from models.deid.baselines import Method, checked, load_method
+from models.computing.threads import AT_ONCE, side_by_side
+from models.deid.methods import baselines
+from models.deid.methods.baselines import Method, checked, load_method
 from models.diffusion.generator import generator_folder
-from models.diffusion.images import PngWriter, decode
-from models.threads import AT_ONCE, side_by_side
-from tasks.works.donors import WEIGHTS, GeneratorFiles
+from models.images import PngWriter, decode
+from tasks.works.generation import WEIGHTS, GeneratorFiles
 
 STAGE = "deidentify"
 SIMPLE = {
@@ -98,13 +98,13 @@ class Loader:
         return load_method(spec.use, options)
 
     def _inpainting(self, options: dict[str, Any]) -> Any:
-        from models.deid.inpainting import Inpainting, InpaintingSettings
+        from models.deid.methods.inpainting import Inpainting, InpaintingSettings
 
         return Inpainting(self.generator.load(), InpaintingSettings(**options))
 
     def _medsem(self) -> Method:
         from models.deid.deidentifier import load_deidentifier
-        from models.deid.medsem import MedSem
+        from models.deid.methods.medsem import MedSem
 
         return MedSem(load_deidentifier(self.deid))
 

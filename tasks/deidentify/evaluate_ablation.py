@@ -14,18 +14,18 @@ import typer
 from mema.params import Params, load
 from mema.params.deidentify import TrainDeid
 from mema.runtime import durable, entry, shards, stage
-from models.conditions import DISEASES
 from models.deid.ablation import Arm, Matrix, matrix, plot_sweeps
 from models.deid.deidentifier import Deidentifier
 from models.deid.features import OriginalFeatures, cache_features
 from models.deid.training import DeidSettings, Judges, train_deid
 from models.diffusion.generator import file_sha256, generator_folder
-from models.diffusion.images import decode
+from models.diseases import DISEASES
 from models.identity.recogniser import load_recogniser
-from models.metrics.identity_distance import identity_distance, mean_over_patients
-from models.metrics.image_quality import psnr
-from models.metrics.recall import top1
-from models.metrics.sign_classifier import load_sign_classifier
+from models.images import decode
+from models.judges.image_quality import psnr
+from models.judges.sign_classifier import load_sign_classifier
+from models.statistics.identity_distance import identity_distance, mean_over_patients
+from models.statistics.recall import top1
 from tasks.annotate.pseudonyms import pseudonyms
 from tasks.deidentify.deidentify import passwords
 from tasks.deidentify.evaluation import read_originals

@@ -19,7 +19,7 @@ import typer
 from mema.params import load
 from mema.params.deidentify import EvaluateClinical
 from mema.runtime import durable, stage
-from models.metrics.clinical import Diagnosis, clinical_rows, decisions
+from models.statistics.clinical import Diagnosis, clinical_rows, decisions
 
 COLUMNS = ("image_id", "method", "reader", "diagnosis")
 CONTROL = "disease"

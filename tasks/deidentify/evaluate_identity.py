@@ -20,8 +20,8 @@ from mema.runtime import durable, shards, stage
 from models.diffusion.generator import file_sha256
 from models.identity.recogniser import load_recogniser
 from models.identity.search import cosines
-from models.metrics.identity_distance import identity_distance, match_rate, mean_over_patients
-from models.metrics.verification import Pairs, draw_pairs, verification_accuracy
+from models.statistics.identity_distance import identity_distance, match_rate, mean_over_patients
+from models.statistics.verification import Pairs, draw_pairs, verification_accuracy
 from tasks.annotate.pseudonyms import Pseudonyms, pseudonyms
 from tasks.deidentify.evaluation import Originals, describe_row, measure_images, methods_of, read_originals
 from tasks.works.measuring import Recognised, Values

@@ -11,12 +11,12 @@ from tqdm import tqdm
 from mema.params import load
 from mema.params.deidentify import EvaluateMedical
 from mema.runtime import durable, shards, stage
-from models.conditions import DISEASES
-from models.metrics.bootstrap import mean_with_interval
-from models.metrics.lesion_segmenter import LesionSegmenter, dice_and_jaccard, load_lesion_segmenter
-from models.metrics.recall import top1
-from models.metrics.sign_classifier import SignClassifier, load_sign_classifier
+from models.diseases import DISEASES
+from models.judges.lesion_segmenter import LesionSegmenter, dice_and_jaccard, load_lesion_segmenter
+from models.judges.sign_classifier import SignClassifier, load_sign_classifier
 from models.segmentation.masks import decode_mask
+from models.statistics.bootstrap import mean_with_interval
+from models.statistics.recall import top1
 from tasks.deidentify.judged_images import batches, check_complete
 
 STAGE = "evaluate_medical"

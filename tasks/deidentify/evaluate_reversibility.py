@@ -11,12 +11,12 @@ import typer
 from mema.params import load
 from mema.params.deidentify import EvaluateReversibility
 from mema.runtime import durable, shards, stage
-from models.conditions import DISEASES
+from models.diseases import DISEASES
 from models.identity.recogniser import load_recogniser
-from models.metrics.identity_distance import identity_distance, mean_over_patients
-from models.metrics.image_quality import load_perceptual, psnr
-from models.metrics.recall import top1
-from models.metrics.sign_classifier import load_sign_classifier
+from models.judges.image_quality import load_perceptual, psnr
+from models.judges.sign_classifier import load_sign_classifier
+from models.statistics.identity_distance import identity_distance, mean_over_patients
+from models.statistics.recall import top1
 from tasks.deidentify.evaluation import (
     Originals,
     describe_row,

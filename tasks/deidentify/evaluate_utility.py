@@ -11,9 +11,9 @@ import typer
 from mema.params import load
 from mema.params.deidentify import EvaluateUtility
 from mema.runtime import durable, shards, stage
-from models.metrics.gaze import Gaze, gaze_error
-from models.metrics.identity_distance import mean_over_patients, unavailable
-from models.metrics.landmarks import PARTS, landmark_error, load_landmarks
+from models.judges.gaze import Gaze, gaze_error
+from models.judges.landmarks import PARTS, landmark_error, load_landmarks
+from models.statistics.identity_distance import mean_over_patients, unavailable
 from tasks.deidentify.evaluation import Originals, describe_row, measure_images, methods_of, read_originals
 from tasks.works.measuring import Values
 

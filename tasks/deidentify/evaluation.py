@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mema.runtime import shards
-from models.diffusion.images import decode
+from models.images import decode
 from tasks.works.measuring import Measure, Values, measure_rows
 
 

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mema.runtime.shards import plain, read_table, shard_files
-from models.conditions import DISEASES
-from models.diffusion.images import decode
-from models.metrics.lesion_segmenter import OutlinedFaces
-from models.metrics.sign_classifier import Faces, resized
+from models.diseases import DISEASES
+from models.images import decode
+from models.judges.lesion_segmenter import OutlinedFaces
+from models.judges.sign_classifier import Faces, resized
 from models.segmentation.masks import decode_mask
 
 BATCH = 64

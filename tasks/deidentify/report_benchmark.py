@@ -11,8 +11,8 @@ from mema.params import load
 from mema.project import headline
 from mema.runtime import durable, shards, stage
 from models.annotation.adjudication import UNANIMOUS
-from models.conditions import DISEASES
-from models.report.benchmark_measured import (
+from models.diseases import DISEASES
+from models.report.benchmark.measured import (
     NOTHING_DONE,
     OWN,
     BenchmarkGallery,
@@ -20,7 +20,7 @@ from models.report.benchmark_measured import (
     Patient,
     in_order,
 )
-from models.report.benchmark_page import page as render
+from models.report.benchmark.page import page as render
 
 STAGE = "report_benchmark"
 # Each metrics file and the stage that makes it.

@@ -16,18 +16,18 @@ from mema.params import load
 from mema.params.deidentify import TrainDeid
 from mema.params.synthesize import Generator
 from mema.runtime import durable, entry, launch, shards
-from models.conditions import DISEASES
 from models.deid.card import TrainedOn, digest_of
 from models.deid.deidentifier import Deidentifier, save_deidentifier
+from models.deid.encoders.medical_encoder import load_medical_encoder
 from models.deid.face_embedder import load_face_embedder
 from models.deid.features import OriginalFeatures, cache_features
-from models.deid.medical_encoder import load_medical_encoder
 from models.deid.networks import LATENT_STRIDE, DeidConfig, MedSemDeID
 from models.deid.training import DeidSettings, Judges
 from models.deid.training import train_deid as train
 from models.diffusion.generator import generator_folder
-from models.diffusion.images import decode, encode_png, tile
-from models.distributed import group
+from models.diseases import DISEASES
+from models.images import decode, encode_png, tile
+from models.training.distributed import group
 
 STAGE = "train_deid"
 

@@ -10,9 +10,8 @@ import typer
 from mema.params import load
 from mema.params.deidentify import TrainJudges
 from mema.runtime import durable, entry, shards, stage
-from models.conditions import DISEASES
-from models.metrics.bootstrap import mean_with_interval
-from models.metrics.lesion_segmenter import (
+from models.diseases import DISEASES
+from models.judges.lesion_segmenter import (
     LesionSegmenter,
     SegmenterTraining,
     dice_and_jaccard,
@@ -21,8 +20,7 @@ from models.metrics.lesion_segmenter import (
     train_lesion_segmenter,
     write_config,
 )
-from models.metrics.recall import top1
-from models.metrics.sign_classifier import (
+from models.judges.sign_classifier import (
     Faces,
     FineTuning,
     SignClassifier,
@@ -30,6 +28,8 @@ from models.metrics.sign_classifier import (
     save_sign_classifier,
     train_sign_classifier,
 )
+from models.statistics.bootstrap import mean_with_interval
+from models.statistics.recall import top1
 from tasks.deidentify.judged_images import faces, outlined
 
 STAGE = "train_judges"

@@ -12,13 +12,13 @@ import typer
 
 from mema.params import Params, load
 from mema.runtime import durable, entry, launch, shards
-from models.deid.diffusion_encoder import DiffusionOptions
-from models.deid.medical_encoder import MedicalEncoder, MedicalFaces, encoder_class
-from models.deid.vit_encoder import VitOptions
+from models.deid.encoders.diffusion_encoder import DiffusionOptions
+from models.deid.encoders.medical_encoder import MedicalEncoder, MedicalFaces, encoder_class
+from models.deid.encoders.vit_encoder import VitOptions
 from models.diffusion.generator import check_sha256, generator_folder
-from models.diffusion.images import decode
 from models.diffusion.lora import LoraSettings
-from models.distributed import group
+from models.images import decode
+from models.training.distributed import group
 
 STAGE = "train_medical_encoder"
 TOGETHER = ("diffusion", "vit", "vit_mae")  # kinds whose training several processes can share

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mema.params.synthesize import Ingest
 from mema.runtime import entry, shards
 from models.attributes.deepface import estimate
-from models.diffusion.images import encode_png, image_id
+from models.images import encode_png, image_id
 from models.photos.alignment import Aligner
 from models.photos.decoding import Limits, decode_photo, read_photo
 from models.photos.duplicates import first_seen, near_duplicates, perceptual_hash, thumbnail

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.hospital.release_key import release_key
 from mema.params import load
 from mema.params.hospital import ReleaseKey
 from mema.params.synthesize import PlanSampling, ProfileCohort
 from mema.runtime import durable, shards, stage
-from models.metrics.cohort_profile import age_bins, age_labels
-from models.metrics.quotas import Cell, cell_quotas
-from models.sampling_plan import (
+from models.cohort.cohort_profile import age_bins, age_labels
+from models.cohort.quotas import Cell, cell_quotas
+from models.cohort.sampling_plan import (
     ARMS,
     Donor,
     Group,
@@ -29,7 +30,6 @@ from models.sampling_plan import (
     total_variation,
 )
 from tasks import schemas
-from tasks.release_key import release_key
 
 STAGE = "plan_sampling"
 

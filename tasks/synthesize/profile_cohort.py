@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from mema.hospital import profile_versions
+from mema.hospital.release_key import release_key
 from mema.params import Params, load
 from mema.runtime import durable, shards, stage
 from models.attributes.deepface import estimate
-from models.diffusion.images import decode
-from models.metrics.cohort_profile import Mechanism, cells_of, cohort_profile, one_photo_each, version_of
-from tasks import profile_versions
-from tasks.release_key import release_key
+from models.cohort.cohort_profile import Mechanism, cells_of, cohort_profile, one_photo_each, version_of
+from models.images import decode
 
 STAGE = "profile_cohort"
 log = logging.getLogger(__name__)

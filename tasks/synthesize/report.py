@@ -11,8 +11,8 @@ import typer
 from mema.params import Params, load
 from mema.project import headline
 from mema.runtime import durable, shards, stage
-from models.report.measured import Arm, Gallery, Measured
-from models.report.page import page as render
+from models.report.dataset.measured import Arm, Gallery, Measured
+from models.report.dataset.page import page as render
 from tasks.synthesize import report_pictures
 
 STAGE = "report"

@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mema.runtime import shards
-from models.conditions import DISEASE_NAMES, DISEASES, SEVERITIES
-from models.diffusion.images import decode
+from models.diseases import DISEASE_NAMES, DISEASES, SEVERITIES
 from models.identity.recogniser import load_recogniser
 from models.identity.search import nearest
-from models.report.measured import Gallery, Neighbour, Strip
+from models.images import decode
+from models.report.dataset.measured import Gallery, Neighbour, Strip
 from models.report.pictures import WITHHELD, Face
-from tasks.synthesize.screen_identity import files_of
 from tasks.works.measuring import embed_faces
 
 OPENING, STRIPS, DONORS, NEIGHBOURS = 11, 8, 15, 5
@@ -41,14 +40,14 @@ def read_tables(data: Path) -> Tables:
 
 
 def _without_pixels(folder: Path) -> pa.Table:
-    columns = [name for name in pq.read_schema(files_of(folder)[0]).names if name != "image"]
+    columns = [name for name in pq.read_schema(shards.shard_files(folder)[0]).names if name != "image"]
     return shards.read_table(folder, columns=columns)
 
 
 def images_of(folder: Path, ids: Iterable[str]) -> dict[str, bytes]:
     """Return the encoded pictures of some images, one shard in memory at a time."""
     wanted, found = set(ids), {}
-    for file in files_of(folder) if wanted else []:
+    for file in shards.shard_files(folder) if wanted else []:
         here = pq.ParquetFile(file).read(columns=["image_id"])["image_id"]
         rows = [place for place, image_id in enumerate(here.to_pylist()) if image_id in wanted]
         if rows:

@@ -7,19 +7,18 @@ from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import torch
 import typer
 from jaxtyping import UInt8
 
 from mema.params import load
 from mema.params.synthesize import Generator, Sample
 from mema.runtime import entry, shards, stage
+from models.computing.threads import side_by_side
 from models.diffusion.generator import LoadedGenerator, file_sha256, files_sha256
-from models.diffusion.images import PngWriter, image_id
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
-from models.threads import side_by_side
+from models.images import PngWriter, image_id
 from tasks import schemas
-from tasks.works.donors import Donors, GeneratorFiles, generator_files
+from tasks.works.generation import Donors, GeneratorFiles, generator_files, rows_of
 
 STAGE = "sample"
 log = logging.getLogger(__name__)
@@ -63,15 +62,6 @@ class Sampler:
 
     def _images(self, batch: list[Row]) -> UInt8[np.ndarray, "b h w 3"]:
         return sample_rows(self._generator, batch, self._settings).numpy()
-
-
-def rows_of(part: pa.Table, prompts: list[str]) -> list[Row]:
-    """Return what the generator is asked for, from seed, donor and injection_weight of a plan's rows."""
-    columns = (part[name].to_pylist() for name in ("seed", "donor", "injection_weight"))
-    return [
-        Row(prompt, seed, None if donor is None else torch.tensor(donor), weight)
-        for prompt, seed, donor, weight in zip(prompts, *columns, strict=True)
-    ]
 
 
 def warn_of_padding(section: Sample) -> None:

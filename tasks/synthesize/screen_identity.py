@@ -13,21 +13,13 @@ import typer
 from mema.params import load
 from mema.params.synthesize import ScreenIdentity
 from mema.runtime import durable, shards, stage
-from models.identity.leakage import average_rate, drawn_interval
 from models.identity.screening import Embedded, Rule, Verdict, floor_faults, judge, reasons
+from models.statistics.leakage import average_rate, drawn_interval
 from tasks import schemas
 from tasks.works.measuring import embed_faces
 
 STAGE = "screen_identity"
 ARMS = ("direct", "injected")  # the columns of Table 1
-
-
-def files_of(folder: Path) -> list[Path]:
-    """Return the shards of a folder in the order of their names."""
-    files = sorted(folder.glob("*.parquet"))
-    if not files:
-        raise ValueError(f"{folder}: no *.parquet there; run the stage that makes it (dvc repro)")
-    return files
 
 
 def verdicts(
@@ -90,7 +82,7 @@ def screened_parts(
 ) -> Iterator[pa.Table]:
     """Yield each shard of samples with reason and similarities, either what is kept or what is not."""
     schema, start = schemas.screened(list(found)), 0
-    for file in files_of(samples):
+    for file in shards.shard_files(samples):
         table = pq.ParquetFile(file).read()
         rows = slice(start, start + table.num_rows)
         table = table.append_column("reason", pa.array(reason[rows], pa.string()))

@@ -16,13 +16,13 @@ from mema.params import Params, load
 from mema.params.synthesize import Select
 from mema.runtime import durable, shards, stage
 from models.attributes.deepface import estimate
-from models.conditions import DISEASES, GENDERS
-from models.diffusion.images import decode
-from models.metrics.cohort_profile import age_labels, one_photo_each
-from models.metrics.disease_classifier import DiseaseClassifier, load_classifier, predict
-from models.metrics.distribution import Attributes, Profile, exact_table_2, middle_ages, table_2
-from models.metrics.legibility import legibility as read_signs
-from models.metrics.quotas import cell_quotas, fill_quotas, filling_factor, shortfall
+from models.cohort.cohort_profile import age_labels, one_photo_each
+from models.cohort.distribution import Attributes, Profile, exact_table_2, middle_ages, table_2
+from models.cohort.legibility import legibility as read_signs
+from models.cohort.quotas import cell_quotas, fill_quotas, filling_factor, shortfall
+from models.diseases import DISEASES, GENDERS
+from models.images import decode
+from models.judges.disease_classifier import DiseaseClassifier, load_classifier, predict
 from tasks import schemas
 
 STAGE = "select"

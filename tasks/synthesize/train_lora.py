@@ -14,13 +14,13 @@ from diffusers import UNet2DConditionModel
 from mema.params import load
 from mema.params.synthesize import Generator, TrainLora
 from mema.runtime import durable, entry, launch, shards
-from models.conditions import prompt
 from models.diffusion.fine_tuning import fine_tune, load_networks
 from models.diffusion.generator import check_sha256, generator_folder
-from models.diffusion.images import decode
 from models.diffusion.latents import cache_moments
 from models.diffusion.lora import LoraSettings, save_lora
-from models.distributed import group
+from models.diseases import prompt
+from models.images import decode
+from models.training.distributed import group
 
 STAGE = "train_lora"
 PUBLIC_METRICS = ("loss", "trainable_parameters")

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from mema.runtime import entry, shards
-from models.diffusion.images import decode
 from models.identity.recogniser import load_recogniser
+from models.images import decode
 
 SHARD_ROWS = 256
 Values = dict[str, np.ndarray]  # by name, one row an image

@@ -14,16 +14,16 @@ import httpx
 import numpy as np
 import pyarrow as pa
 
+from mema.label_studio.exchange.pull import pull
+from mema.label_studio.exchange.push import push
+from mema.label_studio.server.access import SAM_HOST
 from mema.params.annotate import Annotate, Annotations
 from mema.runtime import shards
-from models.conditions import DISEASES
-from models.diffusion.images import encode_png
-from models.phantom import render, sample_phantom, sample_shot
+from models.diseases import DISEASES
+from models.images import encode_png
 from models.segmentation.prompts import inner_point
+from phantom.drawing import render, sample_phantom, sample_shot
 from tasks.annotate import annotations
-from tasks.label_studio.access import SAM_HOST
-from tasks.label_studio.pull import pull
-from tasks.label_studio.push import push
 from tests.e2e.label_studio_world import ROOT, LabelStudioWorld
 
 READERS = ("eye_1", "eye_2", "eye_3")
@@ -41,7 +41,7 @@ class Backend:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "tasks.label_studio.backend", "--port", str(self.port)]
+        command = [sys.executable, "-m", "mema.label_studio.sam.backend", "--port", str(self.port)]
         command += ["--root", str(self.root), "--sam", str(self.checkpoint)]
         command += ["--manifest", str(self.log.parent / "label_studio/manifest.json")]
         with self.log.open("ab") as sink:

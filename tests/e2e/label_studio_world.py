@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 from filelock import FileLock
 
+from mema.label_studio.exchange.client import ATTEMPTS
+from mema.label_studio.server import environment, processes, server
+from mema.label_studio.server.access import Target
+from mema.label_studio.server.places import Account, Accounts, Places
 from mema.runtime import shards
-from models.conditions import DISEASES
-from models.diffusion.images import encode_png
-from tasks.label_studio import environment, processes, server
-from tasks.label_studio.access import Target
-from tasks.label_studio.client import ATTEMPTS
-from tasks.label_studio.places import Account, Accounts, Places
+from models.diseases import DISEASES
+from models.images import encode_png
 from tests.e2e.processes import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from mema.label_studio.server.access import SAM_HOST
 from mema.runtime import shards
 from models.annotation.manifest import read_manifest
-from models.conditions import DISEASES
+from models.diseases import DISEASES
 from tasks import schemas
-from tasks.label_studio.access import SAM_HOST
 from tests.e2e.label_studio_world import LabelStudioWorld, write_images
 from tests.e2e.processes import free_port, prefect_environment, running, until, wait_for
 from tests.toy_sam import save_sam
@@ -117,7 +117,7 @@ def workplace(label_studio: LabelStudioWorld, tmp_path: Path) -> Iterator[Workpl
         prefect = ("prefect", "--no-prompt")
         place.start("server", "flows.server")
         sam_port = place.environment["MEMA_SAM_PORT"]
-        place.start("sam", "tasks.label_studio.backend", "--port", sam_port)
+        place.start("sam", "mema.label_studio.sam.backend", "--port", sam_port)
         wait_for(f"{place.api}/health")
         wait_for(f"http://{SAM_HOST}:{sam_port}/health")
         for pool in ("cpu", "gpu"):

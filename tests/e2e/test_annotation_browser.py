@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mema.label_studio.exchange.project import TITLES
 from models.segmentation.masks import box_of, decode_mask
 from models.segmentation.prompts import inner_point
-from tasks.label_studio.project import TITLES
 from tests.e2e.browser import Reader, chromium, pixels
 from tests.e2e.clinic import ME, NUM_IMAGES, SIZE_PX, Backend, Clinic, Face
 from tests.e2e.label_studio_world import ROOT, LabelStudioWorld

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.label_studio.access import SAM_HOST
-from tasks.label_studio.places import Account
+from mema.label_studio.server.access import SAM_HOST
+from mema.label_studio.server.places import Account
 from tests.e2e.label_studio_world import LabelStudioWorld
 from tests.e2e.processes import free_port, until
 

@@ -17,15 +17,15 @@ from typing import Any
 import httpx
 import pytest
 
+from mema.label_studio.exchange.client import ForbiddenError, LabelStudio, NotFoundError, check_version
+from mema.label_studio.exchange.progress import complete, progress
+from mema.label_studio.exchange.project import column_name
+from mema.label_studio.exchange.pull import pull
+from mema.label_studio.exchange.push import push, push_adjudication
+from mema.label_studio.server import environment, processes, server
+from mema.label_studio.server.server_settings import banned_subnets, settings
 from mema.params.annotate import Annotate
 from models.annotation.manifest import Manifest
-from tasks.label_studio import environment, processes, server
-from tasks.label_studio.client import ForbiddenError, LabelStudio, NotFoundError, check_version
-from tasks.label_studio.progress import complete, progress
-from tasks.label_studio.project import column_name
-from tasks.label_studio.pull import pull
-from tasks.label_studio.push import push, push_adjudication
-from tasks.label_studio.server_settings import banned_subnets, settings
 from tests.e2e.label_studio_world import LabelStudioWorld, write_images
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -223,7 +223,7 @@ def test_a_push_goes_on_after_the_server_was_killed_in_the_middle(
     annotate = Annotate(
         readers=("killed",), senior=SENIOR, seed=7, repeat_share=0.05, show_intended_label=False
     )
-    monkeypatch.setattr("tasks.label_studio.imports.BATCH_TASKS", 20)
+    monkeypatch.setattr("mema.label_studio.exchange.imports.BATCH_TASKS", 20)
     sent, post = [], LabelStudio.post
 
     def post_and_kill(client: LabelStudio, path: str, body: Any, timeout_seconds: float | None = None) -> Any:

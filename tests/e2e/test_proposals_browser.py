@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.label_studio.project import TITLES
+from mema.label_studio.exchange.project import TITLES
 from tests.e2e.browser import Reader, chromium, pixels
 from tests.e2e.clinic import Backend, Clinic
 from tests.e2e.label_studio_world import ROOT, LabelStudioWorld

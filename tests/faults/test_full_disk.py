@@ -113,7 +113,7 @@ def test_a_file_over_its_limit_is_said_in_one_line_and_leaves_nothing(
 CHECKPOINT = """
 import torch
 from pathlib import Path
-from models.checkpoint import save_checkpoint
+from models.training.checkpoint import save_checkpoint
 from mema.runtime import stage
 network = torch.nn.Linear(1000, 1000)
 stage.start(lambda: save_checkpoint(Path('checkpoint.pt'), 1, torch.optim.Adam(network.parameters()), net=network))

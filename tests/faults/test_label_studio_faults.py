@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mema.label_studio.exchange.client import UnclearError
+from mema.label_studio.exchange.pull import pull
+from mema.label_studio.exchange.push import push
+from mema.label_studio.server.access import Target
 from mema.params.annotate import Annotate
-from tasks.label_studio.access import Target
-from tasks.label_studio.client import UnclearError
-from tasks.label_studio.pull import pull
-from tasks.label_studio.push import push
 from tests.e2e.label_studio_world import LabelStudioWorld, label_studio, write_images
 from tests.faults.conftest import Tally
 from tests.faults.proxy import KINDS, FaultProxy, fault_proxy
@@ -52,7 +52,7 @@ def test_push_and_pull_lose_nothing_and_repeat_nothing(
     tally: Tally,
     attempts: int,
 ) -> None:
-    monkeypatch.setattr("tasks.label_studio.imports.BATCH_TASKS", BATCH)
+    monkeypatch.setattr("mema.label_studio.exchange.imports.BATCH_TASKS", BATCH)
     readers = (f"storm_{attempts}_a", f"storm_{attempts}_b")
     label_studio.accounts_for(*readers)
     image_ids = write_images(tmp_path / "selected", NUM_IMAGES)

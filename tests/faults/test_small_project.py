@@ -6,10 +6,10 @@ from mema.params.annotate import Annotations
 from mema.runtime import shards
 from models.annotation.adjudication import SENIOR, adjudicate
 from models.annotation.outlines import consensus_outlines, outlines_by_image
-from models.annotation.simulated_reader import Skill
-from tasks import readers
+from phantom.params import load_twins
+from phantom.simulated_reader import Skill
+from phantom.stages import readers
 from tasks.annotate import annotations
-from tasks.twin_params import load_twins
 from tests.faults import small_project
 from tests.readers_world import write_selection
 

@@ -8,7 +8,7 @@ import yaml
 
 from mema.params import Params, load
 from mema.params.section import Disease
-from models.conditions import DISEASES
+from models.diseases import DISEASES
 
 ROOT = Path(__file__).parents[3]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))

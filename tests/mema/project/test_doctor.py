@@ -340,7 +340,7 @@ def test_remotes_are_probed_by_a_file_that_does_not_stay(checkout: Path) -> None
 @pytest.mark.slow
 def test_the_command_prints_a_line_a_check_and_fails_on_what_is_fatal() -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MEMA_", "PREFECT_", "RAY_"))}
-    command = [sys.executable, "-c", "from tasks.cli import app; app()", "doctor"]
+    command = [sys.executable, "-c", "from mema.cli import app; app()", "doctor"]
     done = subprocess.run(
         command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=120, check=False
     )

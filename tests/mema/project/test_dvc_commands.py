@@ -18,7 +18,7 @@ import json, shutil, sys
 from pathlib import Path
 import numpy as np, yaml
 from dvclive import Live
-from models.diffusion.images import encode_png
+from models.images import encode_png
 from mema.runtime import durable
 values = yaml.safe_load(Path("params.yaml").read_text())
 rank, steps = values["train_lora"]["rank"], values["train_deid"]["steps"]

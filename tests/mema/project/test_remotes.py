@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from mema.project import dvc, remote_places, remotes
-from models.diffusion.images import decode, encode_png
+from models.images import decode, encode_png
 from models.report.pictures import data_uri
 from tests.remotes_world import ROOT, Secrets, graph, html_of, outs, pictures_in, words_in, write_world
 
@@ -362,7 +362,7 @@ def test_public_gets_nothing_when_restricted_takes_nothing(toy: Path) -> None:
 @pytest.mark.slow
 def test_the_command_pushes_and_knows_no_run_cache(toy: Path) -> None:
     set_up(toy, **{name: toy.parent / name for name in remotes.NAMES})
-    code = "from tasks.cli import app; app()"
+    code = "from mema.cli import app; app()"
     mema = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
     refused = subprocess.run(
         [*mema, "push", "--run-cache"], cwd=toy, capture_output=True, text=True, check=False

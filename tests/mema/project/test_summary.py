@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mema.project import summary
 from mema.runtime import shards
-from models.diffusion.images import encode_png
+from models.images import encode_png
 
 METRICS = Path(__file__).parents[3] / "data/metrics"
 

@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from mema.runtime import logs, shards
-from models.phantom import render, sample_phantom, sample_shot
+from phantom.drawing import render, sample_phantom, sample_shot
 from tests.report_world import RNG
 
 ROOT = Path(__file__).parents[3]

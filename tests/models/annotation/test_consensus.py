@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from models.annotation.consensus import consensus, leave_one_out_dice
-from models.annotation.simulated_reader import jitter
-from models.phantom import render, sample_phantom, sample_shot
 from models.segmentation.masks import dice
+from phantom.drawing import render, sample_phantom, sample_shot
+from phantom.simulated_reader import jitter
 from tests.toy_exports import disc
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.annotation.splits import Split, split_by_donor
-from models.conditions import DISEASES
+from models.diseases import DISEASES
 
 PAPER = (34000, 3729, 4578)
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from models.deid.face_embedder import FaceEmbedder, load_face_embedder, resize_weights
-from models.diffusion.images import decode
 from models.identity.recogniser import OnnxRecogniser
+from models.images import decode
 from models.photos.alignment import centre_square
 from tests.toy_generator import coloured_faces
 

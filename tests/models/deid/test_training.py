@@ -21,7 +21,7 @@ from models.deid.training import (
     make_fakes,
     train_deid,
 )
-from models.distributed import Group
+from models.training.distributed import Group
 from tests.toy_deid import ToyMedical, ToyPhi, toy_images, toy_model, toy_vae
 
 SETTINGS = DeidSettings(

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.augmentation import to_signal
 from models.identity.network import build_recogniser
 from models.identity.recogniser import OnnxRecogniser, load_recogniser
-from models.identity.training import pair_similarities
-from models.onnx_export import export_onnx
 from models.photos.alignment import crop_by_eyes
 from models.photos.upright import load_upright_aligner
+from models.training.augmentation import to_signal
+from phantom.twins.identity.training import pair_similarities
+from phantom.twins.onnx_export import export_onnx
 from tests.aligned_faces import aligned_faces
 
 

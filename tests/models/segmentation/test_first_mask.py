@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.phantom import render, sample_phantom, sample_shot
 from models.segmentation.first_mask import changed_regions, first_mask
 from models.segmentation.masks import iou
 from models.segmentation.sam import load_sam
+from phantom.drawing import render, sample_phantom, sample_shot
 from tests.toy_sam import save_sam
 
 TWIN = Path("data/phantom/twins/sam")

@@ -11,7 +11,7 @@ import pytest
 from mema.params.annotate import Annotations
 from mema.runtime import shards
 from models.annotation.votes import VOTE, disagreements, image_sizes
-from models.diffusion.images import encode_png
+from models.images import encode_png
 from models.segmentation.masks import decode_mask
 from tasks import schemas
 from tasks.annotate import annotations

@@ -16,7 +16,7 @@ from PIL.Image import Image
 
 from mema.params.annotate import Annotations
 from mema.runtime import shards
-from models.conditions import DISEASES
+from models.diseases import DISEASES
 from models.segmentation.masks import decode_mask
 from tasks import schemas
 from tasks.annotate import annotations, assemble, card

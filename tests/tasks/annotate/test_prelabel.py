@@ -10,8 +10,8 @@ import yaml
 from mema.params import Params, load
 from mema.runtime import shards
 from models.diffusion.generator import embed_donor, load_generator
-from models.diffusion.images import decode, encode_png, image_id
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
+from models.images import decode, encode_png, image_id
 from models.segmentation.first_mask import first_mask
 from models.segmentation.masks import decode_mask
 from models.segmentation.sam import load_sam

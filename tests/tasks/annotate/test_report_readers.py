@@ -10,8 +10,8 @@ import pytest
 
 from mema.params.annotate import Annotations
 from mema.runtime import durable, shards
-from models.conditions import DISEASE_NAMES
-from models.report.readers_page import CONTENTS
+from models.diseases import DISEASE_NAMES
+from models.report.readers.page import CONTENTS
 from tasks import schemas
 from tasks.annotate import annotations, assemble, report_readers
 from tests.readers_world import parameters, simulate, write_selection

@@ -17,7 +17,7 @@ from tasks.deidentify import (
     evaluate_utility,
     train_judges,
 )
-from tasks.works.donors import GeneratorFiles
+from tasks.works.generation import GeneratorFiles
 from tests import judges_world
 from tests.deid_world import PROFILE, PSEUDONYMS, SIZE_PX, UTILITY, write_deid_world
 

@@ -9,9 +9,9 @@ import pytest
 from mema.params.deidentify import Deidentify
 from mema.runtime import shards
 from models.deid.deidentifier import load_deidentifier
-from models.diffusion.images import decode
+from models.images import decode
 from tasks.deidentify import deidentify
-from tasks.works.donors import GeneratorFiles
+from tasks.works.generation import GeneratorFiles
 from tests.deid_world import write_deid_world
 from tests.entry_world import write_entry
 from tests.toy_deid import toy_deidentifier

@@ -11,10 +11,10 @@ import yaml
 
 from mema.params import Params
 from mema.runtime import durable, shards
-from models.deid.vit_encoder import VitEncoder, build
-from models.diffusion.images import image_id
-from models.metrics.dinov2_weights import load_dinov2
-from models.metrics.sign_classifier import SignClassifier, save_sign_classifier
+from models.deid.encoders.vit_encoder import VitEncoder, build
+from models.images import image_id
+from models.judges.dinov2_weights import load_dinov2
+from models.judges.sign_classifier import SignClassifier, save_sign_classifier
 from tasks.deidentify import evaluate_ablation
 from tasks.deidentify.train_medical_encoder import options_of
 from tests.deid_world import PSEUDONYMS, World, write_deid_world

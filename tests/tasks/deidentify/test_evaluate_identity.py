@@ -11,9 +11,9 @@ import yaml
 from onnx import helper, numpy_helper
 
 from mema.runtime import durable, shards
-from models.diffusion.images import decode
 from models.identity.recogniser import load_recogniser
-from models.metrics.identity_distance import identity_distance
+from models.images import decode
+from models.statistics.identity_distance import identity_distance
 from tasks.annotate.pseudonyms import Pseudonyms
 from tasks.deidentify import evaluate_identity
 from tasks.deidentify.deidentify import DEIDENTIFIED

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from mema.runtime import shards
-from models.conditions import DISEASES
-from models.diffusion.images import decode, encode_png
-from models.metrics.lesion_segmenter import LesionSegmenter, dice_and_jaccard, load_lesion_segmenter
-from models.metrics.sign_classifier import load_sign_classifier
+from models.diseases import DISEASES
+from models.images import decode, encode_png
+from models.judges.lesion_segmenter import LesionSegmenter, dice_and_jaccard, load_lesion_segmenter
+from models.judges.sign_classifier import load_sign_classifier
 from models.segmentation.masks import decode_mask
 from tasks.deidentify import evaluate_medical, train_judges
 from tasks.deidentify.evaluate_medical import EvaluateMedical

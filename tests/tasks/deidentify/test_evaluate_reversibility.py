@@ -8,11 +8,11 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from mema.runtime import durable, shards
-from models.conditions import DISEASES
-from models.diffusion.images import decode, encode_png
+from models.diseases import DISEASES
 from models.identity.recogniser import load_recogniser
-from models.metrics.image_quality import TWIN
-from models.metrics.sign_classifier import load_sign_classifier
+from models.images import decode, encode_png
+from models.judges.image_quality import TWIN
+from models.judges.sign_classifier import load_sign_classifier
 from tasks.deidentify import evaluate_reversibility, train_judges
 from tasks.deidentify.deidentify import DEIDENTIFIED
 from tests import judges_world

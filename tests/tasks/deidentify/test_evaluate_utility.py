@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from mema.runtime import durable, shards
-from models.diffusion.images import decode, encode_png
-from models.metrics.landmarks import landmark_error, load_landmarks
+from models.images import decode, encode_png
+from models.judges.landmarks import landmark_error, load_landmarks
 from tasks.deidentify import evaluate_utility
 from tasks.deidentify.deidentify import DEIDENTIFIED
 from tests.deid_world import UTILITY, write_deid_world
@@ -58,7 +58,7 @@ def test_a_network_that_is_named_and_absent_stops_the_stage(world, tmp_path):
 
 
 def test_without_the_packaged_predictor_the_columns_have_a_reason(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("models.metrics.landmarks.packaged_predictor", lambda: Path("absent.dat"))
+    monkeypatch.setattr("models.judges.landmarks.packaged_predictor", lambda: Path("absent.dat"))
     evaluate_utility.run(
         world.data / "mema", world.data / "deidentified", tmp_path / "u.json", UTILITY, "photos"
     )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from mema.runtime import durable, shards
-from models.conditions import DISEASES
+from models.diseases import DISEASES
 from tasks import schemas
 from tasks.deidentify import report_benchmark
 from tests.benchmark_page_world import METHODS, clinical, write_metrics, write_pictures

@@ -15,9 +15,9 @@ from mema.params import Params, load
 from mema.runtime import shards
 from models.deid import training
 from models.deid.deidentifier import load_deidentifier
-from models.deid.medical_encoder import load_medical_encoder
-from models.deid.vit_encoder import VitEncoder, build
-from models.diffusion.images import decode
+from models.deid.encoders.medical_encoder import load_medical_encoder
+from models.deid.encoders.vit_encoder import VitEncoder, build
+from models.images import decode
 from tasks.deidentify import train_deid
 from tasks.deidentify.train_medical_encoder import options_of
 from tests.deid_world import World, write_deid_world

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from mema.runtime import shards
-from models.conditions import DISEASES
-from models.metrics.lesion_segmenter import LesionSegmenter, dice_and_jaccard, load_lesion_segmenter
-from models.metrics.sign_classifier import load_sign_classifier
+from models.diseases import DISEASES
+from models.judges.lesion_segmenter import LesionSegmenter, dice_and_jaccard, load_lesion_segmenter
+from models.judges.sign_classifier import load_sign_classifier
 from models.segmentation.masks import decode_mask, encode_mask
 from tasks import schemas
 from tasks.deidentify import judged_images, train_judges
@@ -84,7 +84,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(given, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train_judges.run(*PATHS, given)
     monkeypatch.setattr(train_judges, "train_lesion_segmenter", trained)
-    from models.metrics import sign_classifier
+    from models.judges import sign_classifier
 
     augment = sign_classifier.augment
     monkeypatch.setattr(sign_classifier, "augment", lambda *args: started.append(1) or augment(*args))

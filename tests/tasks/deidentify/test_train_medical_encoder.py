@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from mema.params import Params
 from mema.runtime import shards
-from models.conditions import DISEASES, all_prompts
-from models.deid.medical_encoder import load_medical_encoder
+from models.deid.encoders.medical_encoder import load_medical_encoder
 from models.diffusion import fine_tuning
-from models.diffusion.images import encode_png, image_id
+from models.diseases import DISEASES, all_prompts
+from models.images import encode_png, image_id
 from tasks import schemas
 from tasks.deidentify import train_medical_encoder
 from tests.tasks.synthesize.test_train_lora import SECTION as LORA
@@ -139,7 +139,7 @@ def test_one_parameter_chooses_a_transformer(kind):
 OWN = """
 import json
 import torch
-from models.deid.medical_encoder import MedicalEncoder
+from models.deid.encoders.medical_encoder import MedicalEncoder
 
 class Mean(MedicalEncoder):
     kinds, channels = ("mean",), 3
@@ -162,14 +162,16 @@ class Mean(MedicalEncoder):
 
 
 def test_a_fourth_encoder_is_one_file(monkeypatch):
-    import models.deid
+    import models.deid.encoders
 
     Path("extra").mkdir()
     Path("extra/mean_encoder.py").write_text(OWN)
-    monkeypatch.setattr(models.deid, "__path__", [*models.deid.__path__, str(Path("extra").resolve())])
+    monkeypatch.setattr(
+        models.deid.encoders, "__path__", [*models.deid.encoders.__path__, str(Path("extra").resolve())]
+    )
     assert run(parameters(kind="mean", own={"times": 3})) == {"kind": "mean", "images_seen": 24}
     assert load_medical_encoder(Path("encoder")).channels == 3
-    module = sys.modules.pop("models.deid.mean_encoder")
+    module = sys.modules.pop("models.deid.encoders.mean_encoder")
     assert isinstance(module, ModuleType)
     module.Mean.kinds = ()  # the class lives on in its parent's list
 

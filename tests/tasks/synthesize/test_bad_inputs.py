@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from mema.params.synthesize import IngestPatients
 from mema.runtime import shards
-from models.diffusion.images import image_id
+from models.images import image_id
 from tasks import schemas
 from tasks.synthesize import ingest_patients
 

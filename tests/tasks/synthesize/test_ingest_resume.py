@@ -16,7 +16,7 @@ import pytest
 from mema.params import load
 from mema.params.synthesize import IngestPatients, IngestPublic
 from mema.runtime import shards
-from models.conditions import DISEASES
+from models.diseases import DISEASES
 from tasks.synthesize import ingest, ingest_patients, ingest_public, profile_cohort
 
 ROOT = Path(ingest.__file__).parents[2]

@@ -10,8 +10,8 @@ import pytest
 from mema.params.hospital import ReleaseKey
 from mema.params.synthesize import PlanSampling, ProfileCohort
 from mema.runtime import durable, shards
-from models.conditions import DISEASES, GENDERS
-from models.metrics.cohort_profile import Mechanism, age_bins, age_labels, cohort_profile
+from models.cohort.cohort_profile import Mechanism, age_bins, age_labels, cohort_profile
+from models.diseases import DISEASES, GENDERS
 from tasks import schemas
 from tasks.synthesize import plan_sampling
 from tests.toy_profile import exact_profile

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from mema.hospital import profile_versions
 from mema.params import Params
 from mema.runtime import shards
-from tasks import profile_versions, schemas
+from tasks import schemas
 from tasks.synthesize import profile_cohort
 
 ROOT = Path(__file__).parents[3]

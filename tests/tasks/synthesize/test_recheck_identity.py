@@ -10,7 +10,7 @@ import yaml
 
 from mema.params import Params
 from mema.runtime import shards
-from models.onnx_export import export_onnx
+from phantom.twins.onnx_export import export_onnx
 from tasks import schemas
 from tasks.synthesize import recheck_identity
 from tests.tasks.synthesize.test_screen_identity import Mosaic, person, photo_of, table

@@ -10,8 +10,8 @@ import yaml
 from mema.params import Params
 from mema.project import graph
 from mema.runtime import durable, shards
-from models.diffusion.images import decode, image_id
-from models.report.page import CONTENTS
+from models.images import decode, image_id
+from models.report.dataset.page import CONTENTS
 from tasks.synthesize import report
 from tests.report_world import NAMES, build, distribution, leakage, recheck, write_metrics
 

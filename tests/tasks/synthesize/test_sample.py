@@ -14,13 +14,13 @@ from diffusers import UNet2DConditionModel
 from mema.params.synthesize import Generator, Sample
 from mema.runtime import shards
 from models.diffusion.generator import embed_donor, file_sha256, files_sha256, load_generator
-from models.diffusion.images import decode, encode_png, image_id
 from models.diffusion.lora import LoraSettings, add_lora, save_lora
 from models.diffusion.sampling import Row, SamplingSettings, sample_rows
+from models.images import decode, encode_png, image_id
 from tasks import schemas
 from tasks.synthesize import sample
-from tasks.works import donors as donors_module
-from tasks.works.donors import WEIGHTS
+from tasks.works import generation as donors_module
+from tasks.works.generation import WEIGHTS
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
 
 SECTION = {"num_inference_steps": 2, "guidance_scale": 3.0, "batch_size": 3, "shard_rows": 6,

@@ -9,8 +9,8 @@ import torch
 
 from mema.params.synthesize import ScreenIdentity
 from mema.runtime import shards
-from models.diffusion.images import encode_png, image_id
-from models.onnx_export import export_onnx
+from models.images import encode_png, image_id
+from phantom.twins.onnx_export import export_onnx
 from tasks import schemas
 from tasks.schemas import PATIENT_FACE, PUBLIC_FACE, SAMPLE
 from tasks.synthesize import screen_identity

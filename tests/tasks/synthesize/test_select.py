@@ -14,9 +14,9 @@ import pytest
 
 from mema.params import Params, load
 from mema.runtime import durable, shards
-from models.conditions import DISEASES, GENDERS
-from models.diffusion.images import encode_png, image_id
-from models.phantom import render, sample_phantom, sample_shot
+from models.diseases import DISEASES, GENDERS
+from models.images import encode_png, image_id
+from phantom.drawing import render, sample_phantom, sample_shot
 from tasks import schemas
 from tasks.synthesize import select
 from tests.toy_profile import exact_profile

@@ -13,10 +13,10 @@ import torch
 
 from mema.params.synthesize import Generator, TrainLora
 from mema.runtime import durable, shards
-from models.conditions import DISEASES, all_prompts
 from models.diffusion import fine_tuning
 from models.diffusion.generator import load_generator
-from models.diffusion.images import decode, encode_png, image_id
+from models.diseases import DISEASES, all_prompts
+from models.images import decode, encode_png, image_id
 from tasks import schemas
 from tasks.synthesize import train_lora
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator

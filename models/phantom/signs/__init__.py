@@ -1,5 +1,0 @@
-"""Signs of seven diseases, painted over any aligned face whose eye landmarks are known."""
-
-from models.phantom.signs.drawing import draw_sign
-
-__all__ = ["draw_sign"]
