@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import torch
 
-from mema.params import load
 from mema.params.deidentify import EvaluateIdentity, EvaluateReversibility, EvaluateUtility
 from models.diseases import DISEASES
 from models.images import image_id
@@ -16,12 +15,13 @@ from phantom.twins.onnx_export import export_onnx
 from tasks import schemas
 from tasks.annotate.pseudonyms import pseudonyms
 from tests.judges_world import write_split
+from tests.profiles import profile
 
 SIZE_PX = 96
 NUM_DONORS = {"train": 8, "select": 4, "val": 8}
 ROOT = Path(__file__).parents[1]
 TWIN = ROOT / "data/phantom/twins/classifier"
-PROFILE = load(ROOT / "profiles/phantom.yaml")
+PROFILE = profile("phantom")
 PSEUDONYMS = pseudonyms(PROFILE.release, PROFILE.release_key)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mema.params import Params, load
+from mema.params import Params
 from mema.runtime import shards
 from models.diseases import DISEASES
 from models.images import encode_png
@@ -15,6 +15,7 @@ from models.segmentation.masks import encode_mask
 from phantom.simulated_reader import Skill
 from phantom.stages import readers
 from tasks import schemas
+from tests.profiles import profile
 
 ROOT = Path(__file__).parents[1]
 SIZE = 24
@@ -39,7 +40,7 @@ def lesion(index: int) -> np.ndarray:
 
 def parameters(**assemble) -> Params:
     """Return the phantom profile with some values of its section `assemble` replaced."""
-    params = load(ROOT / "profiles/phantom.yaml")
+    params = profile("phantom")
     return params.model_copy(update={"assemble": params.assemble.model_copy(update=assemble)})
 
 

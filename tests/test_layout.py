@@ -26,7 +26,10 @@ COMMON_WORDS = {
     "sample",
     "annotations",
 }  # stages that have a word of everyday use for their name
-PARAMS = ("mema/params/", "phantom/params.py")  # bounds change no result: the values themselves are followed as params
+PARAMS = (
+    "mema/params/",
+    "phantom/params.py",
+)  # bounds change no result: the values themselves are followed as params
 RUNTIME, FORMAT = (
     "mema/runtime/",
     "mema/runtime/FORMAT",

@@ -61,11 +61,15 @@ def load_settings(path: Path = Path("params.yaml")) -> Settings:
         whole = yaml.safe_load(path.read_text())
         return Settings.model_validate(whole.get("deid_files") if isinstance(whole, dict) else whole)
     except FileNotFoundError:
-        raise ValueError(f"{path}: not found; copy one of profiles/*.yaml there") from None
+        raise ValueError(
+            f"{path}: not found; `mema profile NAME` writes it, `mema profile` lists the names"
+        ) from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        raise ValueError(f"{path}{line}: is no YAML; mend it, or copy one of profiles/*.yaml there") from None
+        raise ValueError(
+            f"{path}{line}: is no YAML; mend it, or write it again with `mema profile NAME`"
+        ) from None
     except ValidationError as error:
         lines = [f"deid_files.{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()]
         raise ValueError(f"{path}: " + "; ".join(lines)) from None

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import ValidationError, model_validator
@@ -40,6 +40,8 @@ from mema.params.synthesize import (
     Select,
     TrainLora,
 )
+
+PARAMS = Path("params.yaml")
 
 
 class Params(Section):
@@ -131,12 +133,17 @@ class Params(Section):
         return self
 
 
-def load(path: Path = Path("params.yaml")) -> Params:
+def load(path: Path = PARAMS) -> Params:
     """Read and check params.yaml; raises ValueError that names each dotted field and its bound."""
     if not path.exists():
-        raise ValueError(f"{path}: not found; copy one of profiles/*.yaml there")
+        raise ValueError(f"{path}: not found; `mema profile NAME` writes it, `mema profile` lists the names")
+    return check(yaml.safe_load(path.read_text()), path)
+
+
+def check(document: Any, path: Path) -> Params:
+    """Check what a file holds; raises ValueError that names each dotted field and its bound."""
     try:
-        return Params.model_validate(yaml.safe_load(path.read_text()))
+        return Params.model_validate(document)
     except ValidationError as error:
         lines = [_message(item) for item in error.errors()]
         raise ValueError(f"{path}: " + "; ".join(lines)) from None

@@ -29,7 +29,7 @@ LOSSES = ("deid", "rev_id", "wrong", "med", "rev", "gan", "discriminator")
 
 @dataclass(frozen=True)
 class DeidSettings:
-    """How MedSem-DeID is trained; the paper's values stand in profiles/paper.yaml."""
+    """How MedSem-DeID is trained; the paper's values stand in profiles/base.yaml."""
 
     steps: int
     batch_size: int

@@ -81,7 +81,7 @@ def main(
     """Draw a cohort of phantom patients and public phantoms."""
     section = load(Path("params.yaml")).cohort
     if section is None:
-        raise ValueError("cohort: params.yaml has no such section; only profiles/phantom.yaml draws a cohort")
+        raise ValueError("cohort: params.yaml has no such section; only profile phantom draws a cohort")
     with shards.timing(STAGE) as record:
         record.images = run(hospital, public, section)
 

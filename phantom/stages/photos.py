@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from mema.params import profiles
 from mema.project import dvc
 from mema.runtime import stage
 from phantom.stages.photos_cohort import PATIENTS, PUBLIC, copy_public, write_patients
@@ -46,7 +47,7 @@ def find_assets() -> Path:
 
 
 def lay_out(workspace: Path) -> None:
-    """Copy the project's files, with profiles/photos.yaml as params.yaml, as a DVC project without git.
+    """Copy the project's files, with the profile photos as params.yaml, as a DVC project without git.
 
     Code that the project no longer has goes; what lies in data/ and .dvc/ stays.
     """
@@ -60,7 +61,7 @@ def lay_out(workspace: Path) -> None:
         if not name.startswith(".dvc/") and name != "dvc.lock":
             (workspace / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(name, workspace / name)
-    shutil.copy2("profiles/photos.yaml", workspace / "params.yaml")
+    profiles.write("photos", workspace / "params.yaml")
     if not (workspace / ".dvc").exists():
         subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=workspace, check=True)
 

@@ -22,6 +22,7 @@ from models.diseases import DISEASES
 from tasks import schemas
 from tests.e2e.label_studio_world import LabelStudioWorld, write_images
 from tests.e2e.processes import free_port, prefect_environment, running, until, wait_for
+from tests.profiles import profile_values
 from tests.toy_sam import save_sam
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ class Workplace:
         shutil.copy(ROOT / "prefect.yaml", self.folder)
         (self.folder / ".label_studio").symlink_to(self.world.root)
         self.image_ids = write_images(self.folder / "data/selected", NUM_IMAGES, 96)
-        document = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
+        document = profile_values()
         document["inputs"]["annotations"] = "data/label_studio"
         document["annotate"] |= {"readers": READERS, "senior": SENIOR, "repeat_share": 0.0}
         document["prelabel"]["sam"] = str(save_sam(self.folder / "sam"))

@@ -12,6 +12,7 @@ from flows.workspace import MARK
 from mema.hospital.release_key import WORKSPACE, release_key
 from mema.params import load
 from mema.params.hospital import ReleaseKey
+from tests.profiles import profile_values
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ReleaseKey(path="", published="phantom-key")
@@ -132,7 +133,7 @@ def test_a_key_where_it_may_leave_is_refused(checkout: Path, path: str) -> None:
 def test_a_hospital_may_not_use_the_key_that_everybody_knows(
     checkout: Path, changes: dict, inputs: dict
 ) -> None:
-    document = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text()) | changes
+    document = profile_values() | changes
     document["inputs"] |= inputs
     file = checkout / "params.yaml"
     file.write_text(yaml.safe_dump(document))

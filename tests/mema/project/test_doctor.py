@@ -16,8 +16,10 @@ import pytest
 import yaml
 
 from mema import params
+from mema.params.profiles import text
 from mema.project import doctor, doctor_services, remotes
 from tests.e2e.processes import free_port
+from tests.profiles import FOLDER, profile_values
 
 ROOT = Path(__file__).parents[3]
 
@@ -81,7 +83,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def use_profile(checkout: Path, name: str) -> params.Params:
-    (checkout / "params.yaml").write_bytes((ROOT / f"profiles/{name}.yaml").read_bytes())
+    (checkout / "params.yaml").write_text(text(name, FOLDER))
     return params.load()
 
 
@@ -111,7 +113,7 @@ def test_checkpoints_that_are_absent_or_altered_are_found(checkout: Path) -> Non
 def test_a_checkpoint_with_other_bytes_than_recorded_is_named(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
+    values = profile_values()
     for name in ("twins",):
         (checkout / "data/phantom").mkdir(parents=True)
         (checkout / "data/phantom" / name).symlink_to(ROOT / "data/phantom" / name)

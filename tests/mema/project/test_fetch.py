@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mema.params import load
 from mema.params.synthesize import Generator
 from mema.project.fetch import ENCODER, fetch, fetch_folder
+from tests.profiles import profile
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def digest(text: str) -> str:
 
 
 def test_a_checkpoint_comes_to_its_folder_and_only_where_a_hub_is_named(tmp_path: Path) -> None:
-    paper = load(Path(__file__).parents[3] / "profiles/paper.yaml")
+    paper = profile("paper")
     snapshot = tmp_path / "snapshot"
     snapshot.mkdir()
     (snapshot / "config.json").write_text("{}")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from mema.runtime import logs, shards
 from phantom.drawing import render, sample_phantom, sample_shot
+from tests.profiles import profile_values
 from tests.report_world import RNG
 
 ROOT = Path(__file__).parents[3]
@@ -163,7 +164,7 @@ def hospital(folder: Path) -> list[str]:
 @pytest.mark.parametrize("form", logs.FORMATS)
 def test_no_line_of_the_ingest_names_a_patient_or_a_file(tmp_path: Path, form: str) -> None:
     names = hospital(tmp_path)
-    params = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
+    params = profile_values()
     params["ingest_patients"] |= {"min_size_px": 32, "shard_rows": 2}
     for section in ("ingest_patients", "ingest_public", "train_deid"):
         params[section]["image_size_px"] = 64

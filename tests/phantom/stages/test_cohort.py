@@ -13,6 +13,7 @@ from mema.runtime import shards
 from phantom.drawing.cohort import draw, patients
 from phantom.stages import cohort
 from tasks.synthesize import ingest_patients
+from tests.profiles import profile_values
 
 ROOT = Path(__file__).parents[3]
 SECTION = Cohort(num_patients=8, num_public=5, image_size_px=64, seed=7)
@@ -48,7 +49,7 @@ def test_a_file_holds_the_photo_that_was_designed(drawn):
 
 def test_the_ingest_takes_every_record_and_agrees_on_the_disease(drawn, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    values = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())["ingest_patients"]
+    values = profile_values()["ingest_patients"]
     out, rejected, metrics = (tmp_path / name for name in ("faces", "rejected.parquet", "metrics.json"))
     section = IngestPatients(**values | {"image_size_px": 64})
     ingest_patients.run(drawn / "hospital", out, rejected, metrics, section)
@@ -89,7 +90,7 @@ def test_a_run_that_breaks_off_leaves_the_outs_alone_and_the_next_one_clears_up(
 
 
 def test_a_profile_without_a_cohort_is_refused(tmp_path, monkeypatch):
-    values = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
+    values = profile_values()
     del values["cohort"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.chdir(tmp_path)

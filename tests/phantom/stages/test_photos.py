@@ -10,6 +10,7 @@ import pytest
 
 from mema.params import load
 from phantom.stages import photos, photos_cohort
+from tests.profiles import profile
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,7 +43,7 @@ def test_the_checkout_has_the_code_and_the_photos_profile(
 @pytest.mark.real
 def test_networks_lie_where_the_profile_looks(assets: Path, tmp_path: Path) -> None:
     photos.copy_networks(assets / "weights", tmp_path / "data/checkpoints")
-    p = load(ROOT / "profiles/photos.yaml")
+    p = profile("photos")
     assert [path for path in p.screen_identity.recognisers.values() if not (tmp_path / path).is_file()] == []
     assert sorted(path.name for path in (tmp_path / p.attributes.deepface_home).rglob("*.onnx")) == [
         "age_model_weights.onnx",

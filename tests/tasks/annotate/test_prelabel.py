@@ -17,6 +17,7 @@ from models.segmentation.masks import decode_mask
 from models.segmentation.sam import load_sam
 from tasks import schemas
 from tasks.annotate import prelabel
+from tests.profiles import profile_values
 from tests.tasks.synthesize.test_sample import FACES, IDS, filled, write_lora, write_public
 from tests.toy_generator import SavedGenerator, save_generator
 from tests.toy_sam import save_sam
@@ -48,7 +49,7 @@ def params(
     write_public(Path("public"))
     write_lora(saved, Path("lora"))
     write_selected(DISEASES)
-    document = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
+    document = profile_values()
     document["generator"] = {"path": str(saved.folder), "ip_adapter": str(saved.ip_adapter)}
     document["sample"] |= {"num_inference_steps": 2, "batch_size": 3}
     document["prelabel"] |= {"sam": str(sam_folder), "batch_size": 2, "shard_rows": 3}

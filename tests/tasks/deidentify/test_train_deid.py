@@ -21,6 +21,7 @@ from models.images import decode
 from tasks.deidentify import train_deid
 from tasks.deidentify.train_medical_encoder import options_of
 from tests.deid_world import World, write_deid_world
+from tests.profiles import profile
 from tests.toy_deid import toy_vae
 
 ROOT = Path(__file__).parents[3]
@@ -157,7 +158,7 @@ def test_losses_come_from_a_frozen_medical_encoder(world: World) -> None:
 
 
 def test_the_committed_section_is_what_its_profile_says() -> None:
-    assert load(ROOT / "params.yaml").train_deid == load(ROOT / "profiles/phantom.yaml").train_deid
-    paper = load(ROOT / "profiles/paper.yaml").train_deid
+    assert load(ROOT / "params.yaml").train_deid == profile("phantom").train_deid
+    paper = profile("paper").train_deid
     assert (paper.lambda_med, paper.lambda_rev, paper.steps, paper.batch_size) == (5.0, 0.1, 300_000, 16)
     assert (paper.learning_rate, paper.halve_at, paper.betas) == (2e-4, (150_000,), (0.5, 0.99))

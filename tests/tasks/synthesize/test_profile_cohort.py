@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import yaml
 
 from mema.hospital import profile_versions
 from mema.params import Params
 from mema.runtime import shards
 from tasks import schemas
 from tasks.synthesize import profile_cohort
+from tests.profiles import profile_values
 
 ROOT = Path(__file__).parents[3]
 DISEASES = ("bcc", "tao", "ptosis", "scc")
@@ -39,7 +39,7 @@ def faces(num: int, first: int = 0) -> Path:
 
 
 def hospital(**changes: object) -> Params:
-    document = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
+    document = profile_values()
     document |= {"profile": "paper", "release_key": {"path": "data/hospital/keys/release.key"}}
     document["inputs"]["patients"] = "data/hospital/raw"
     document["profile_cohort"] |= {"epsilon": 1.0, "max_epsilon": 2.0} | changes
@@ -102,7 +102,7 @@ def test_a_line_cut_by_a_kill_is_forgotten_and_a_broken_one_is_not() -> None:
 
 
 def test_phantoms_keep_no_list_and_everybodys_key_is_theirs_alone() -> None:
-    phantom = Params.model_validate(yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text()))
+    phantom = Params.model_validate(profile_values())
     make(faces(40), phantom)
     assert not Path("data").exists()
     document = phantom.model_dump(mode="json") | {"profile": "paper"}

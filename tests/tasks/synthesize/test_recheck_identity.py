@@ -6,13 +6,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import torch
-import yaml
 
 from mema.params import Params
 from mema.runtime import shards
 from phantom.twins.onnx_export import export_onnx
 from tasks import schemas
 from tasks.synthesize import recheck_identity
+from tests.profiles import profile_values
 from tests.tasks.synthesize.test_screen_identity import Mosaic, person, photo_of, table
 
 ROOT = Path(__file__).parents[3]
@@ -52,7 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parameters(world: Path, recogniser: str = "other.onnx", name: str = "other") -> Params:
-    document = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
+    document = profile_values()
     document["inputs"]["recognisers"] = str(world)
     document["screen_identity"] |= {"recognisers": {"arcface": str(world / "arcface.onnx")}, "bootstrap": 100}
     document["evaluate_identity"]["recognisers"] = document["screen_identity"]["recognisers"]

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mema.params import Params
 from mema.project import graph
@@ -13,6 +12,7 @@ from mema.runtime import durable, shards
 from models.images import decode, image_id
 from models.report.dataset.page import CONTENTS
 from tasks.synthesize import report
+from tests.profiles import profile_values
 from tests.report_world import NAMES, build, distribution, leakage, recheck, write_metrics
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def page_of(world: Path, out: Path, profile: str = "phantom", show: bool = True, title: str = "T") -> str:
-    document = yaml.safe_load((ROOT / "profiles/phantom.yaml").read_text())
+    document = profile_values()
     document |= {"profile": profile, "report": {"show_patients": show, "title": title}}
     if profile != "phantom":
         document["release_key"] = {"path": "data/hospital/keys/release.key"}

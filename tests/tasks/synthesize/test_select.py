@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mema.params import Params, load
+from mema.params import Params
 from mema.runtime import durable, shards
 from models.diseases import DISEASES, GENDERS
 from models.images import encode_png, image_id
 from phantom.drawing import render, sample_phantom, sample_shot
 from tasks import schemas
 from tasks.synthesize import select
+from tests.profiles import profile
 from tests.toy_profile import exact_profile
 
 ROOT = Path(__file__).parents[3]
@@ -90,7 +91,7 @@ def toy_world(root: Path, rows: list[dict] | None = None, shard_rows: int = 5) -
 
 
 def params(**changes) -> Params:
-    document = load(ROOT / "profiles/phantom.yaml").model_dump()
+    document = profile("phantom").model_dump()
     document["plan_sampling"]["over_generation"] = 1.25
     document["select"] |= {"num_images": 8, "bootstrap": 50} | changes
     document["attributes"]["deepface_home"] = str(ROOT / document["attributes"]["deepface_home"])
