@@ -81,10 +81,10 @@ deploy: $(STAMP) ## Tell the server of this commit's flows: prefect deployment r
 	@python -m flows.deploy
 
 label-studio: $(STAMP) ## Start Label Studio, the readers' accounts and the SAM backend (docs/annotating.md)
-	@PIP_FLAGS="$(PIP_FLAGS)" python -m mema.label_studio.server.server start
+	@PIP_FLAGS="$(PIP_FLAGS)" mema annotate start
 
 label-studio-stop: $(STAMP) ## Stop them; what was submitted stays
-	@python -m mema.label_studio.server.server stop
+	@mema annotate stop
 
 precommit: $(STAMP) ## Check before each commit
 	pre-commit install

@@ -29,8 +29,8 @@ WATCH_SECONDS = 60
 
 @task(task_run_name="{command}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[10, 60])
 def label_studio(command: str) -> None:
-    """Run one of mema.label_studio's commands; each may be repeated after a fault."""
-    process.module(f"mema.label_studio.{command}", log=get_run_logger().info)
+    """Run `mema annotate <command>`, which may be repeated after a fault."""
+    process.module("mema.cli", "annotate", command, log=get_run_logger().info)
 
 
 @flow(name="annotate", flow_run_name=run_name)

@@ -1,163 +1,175 @@
-"""What a person does by hand: `mema doctor`, `status`, `table`, `push`, `pull`, `benchmark`, `deid` and others."""
+"""What a person does by hand: `mema doctor`, `status`, `table`, `report`, `profile`, `annotate`, `deid` and others."""
 
+import json
 import os
 import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mema.hospital.commands import register  # options only: nothing heavy is imported
+from mema.ending import FAILED, ending
+from mema.hospital.commands import register  # options only, as the next: nothing heavy is imported
+from mema.label_studio.commands import app as annotate
+from mema.tables import print_table
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,  # a passphrase or a photo's name may be among them
     help="MeMa: synthetic patient faces that leak no patient.",
 )
-annotate = typer.Typer(no_args_is_help=True, help="The clinicians' work in Label Studio.")
 app.add_typer(annotate, name="annotate")
 register(app)
 METRICS = Path("data/metrics")
-REPORT = Path("data/report/index.html")
-BENCHMARK = Path("data/report_benchmark/index.html")
+PAGES = {
+    "the data set and whom it could show": Path("data/report/index.html"),
+    "MeMa as it was read": Path("data/report_readers/index.html"),
+    "MedSem-DeID and the benchmark": Path("data/report_benchmark/index.html"),
+}
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mema {version('mema')}")
+        raise typer.Exit
 
 
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
     """Stop early, with a remedy, where this is no checkout of the project."""
     if not Path("dvc.yaml").exists():
         raise typer.BadParameter("no dvc.yaml here; run mema in the root of the checkout")
 
 
 @app.command()
-def doctor() -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check the machine and the checkout; each line that fails says what to do."""
     from mema.project.doctor import examine
 
-    failed = False
+    findings = []
     for finding in examine():
-        mark = "ok  " if not finding.remedy else "FAIL" if finding.fatal else "note"
-        typer.echo(f"{mark}  {finding.what:12} {finding.found}")
-        if finding.remedy:
-            typer.echo(f"{'':19}-> {finding.remedy}")
-        failed |= mark == "FAIL"
-    raise typer.Exit(int(failed))
+        findings.append(finding)
+        if not as_json:
+            typer.echo(f"{finding.mark:4}  {finding.what:12} {finding.found}")
+            if finding.remedy:
+                typer.echo(f"{'':19}-> {finding.remedy}")
+    if as_json:
+        typer.echo(json.dumps([vars(finding) | {"mark": finding.mark} for finding in findings]))
+    if any(finding.mark == "FAIL" for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def profile(
+    name: Annotated[str, typer.Argument(help="Which to write; without it, what there is.")] = "",
+    force: Annotated[bool, typer.Option(help="Even over values that were changed by hand.")] = False,
+) -> None:
+    """Write params.yaml from profiles/base.yaml and an overlay; or list the overlays, and what was changed by hand."""
+    with ending():
+        from mema.params import PARAMS, profiles
+
+        own, changes = profiles.changes() if PARAMS.exists() else ("", [])
+        if not name:
+            for other, purpose in profiles.names().items():
+                typer.echo(f"{'*' if other == own else ' '} {other:10} {purpose}")
+            typer.echo("\n".join(["", "Changed by hand in params.yaml:", *changes] if changes else []))
+            return
+        if changes and not force:
+            raise ValueError(
+                f"{PARAMS}: holds values of your own, which would be lost:\n  " + "\n  ".join(changes) + "\n"
+                f"keep them in a file profiles/<name>.yaml that begins with `from: {own}`, or say --force"
+            )
+        profiles.write(name)
+        typer.echo(f"{PARAMS}: profile {name}. Next: mema doctor")
 
 
 @app.command()
 def benchmark(
-    images: Annotated[Path, typer.Option(help="folder of <image_id>.png or .jpg, de-identified elsewhere")],
-    name: Annotated[str, typer.Option(help="what the rows are to be called: small letters, digits and _")],
+    images: Annotated[Path, typer.Option(help="Folder of <image_id>.png or .jpg, de-identified elsewhere.")],
+    name: Annotated[str, typer.Option(help="What the rows are to be called: small letters, digits and _.")],
 ) -> None:
     """Put a folder of de-identified images into the benchmark's tables, beside the built-in methods."""
-    command = [sys.executable, "-m", "tasks.deidentify.benchmark", str(images), name]
-    os.execv(sys.executable, command)
+    os.execv(sys.executable, [sys.executable, "-m", "tasks.deidentify.benchmark", str(images), name])
 
 
 @app.command()
-def status() -> None:
+def status(as_json: AsJson = False) -> None:
     """Show each stage: up to date or why not, and how long it took; then the headline."""
-    from mema.project import dvc, graph, headline
+    with ending():
+        from mema.project import dvc, graph, headline
 
-    stale = dvc.status()
-    for stage in graph.stages():
-        timing = headline.read(Path(".scratch/timings") / f"{stage}.json")
-        took = _took(timing) if timing else ""
-        typer.echo(f"{'stale' if stage in stale else 'ok':6} {stage:22} {took}".rstrip())
-        for reason in stale.get(stage, []):
-            typer.echo(f"{'':7}{reason}")
-    others = [stage for stage in stale if stage not in graph.stages()]
-    if others:
-        typer.echo(f"stale elsewhere: {', '.join(others)}")
-    table()
+        stale = dvc.status()
+        timings = {name: headline.read(Path(".scratch/timings") / f"{name}.json") for name in graph.stages()}
+        if as_json:
+            others = {name: None for name in stale if name not in timings}
+            typer.echo(
+                json.dumps({n: {"stale": stale.get(n, []), "took": t} for n, t in (timings | others).items()})
+            )
+            return
+        for name, timing in timings.items():
+            typer.echo(f"{'stale' if name in stale else 'ok':6} {name:22} {_took(timing or {})}".rstrip())
+            for reason in stale.get(name, []):
+                typer.echo(f"{'':7}{reason}")
+        if others := [name for name in stale if name not in timings]:
+            typer.echo(f"stale elsewhere: {', '.join(others)}")
+        table()
 
 
 @app.command()
 def table() -> None:
-    """Print Tables 1 and 2 beside the paper's, Tables 3 and 5 in short, and where the reports are."""
-    from mema import params
-    from mema.project import headline
+    """Print Tables 1 and 2 beside the paper's, Tables 3 and 5 in short, and where the pages are."""
+    with ending():
+        from mema import params
+        from mema.project import headline
 
-    profile = params.load().profile
-    leakage, distribution = (headline.read(METRICS / f"{name}.json") for name in ("leakage", "distribution"))
-    if leakage:
-        columns = ("recogniser", *headline.ARMS, "paper direct", "paper injected")
-        _print(
-            f"Table 1, profile {profile}: share recognised as a patient [95 %]",
-            columns,
-            headline.leakage_rows(leakage),
-        )
-        kept, rejected = leakage["screened"]["kept"], leakage["screened"]["rejected"]
-        typer.echo(f"Screened: {kept} kept, {rejected} rejected.")
-    if distribution:
-        columns = ("attribute", "random", "guided", "paper random", "paper guided")
-        _print(
-            f"Table 2, profile {profile}: distance to the patients",
-            columns,
-            headline.distance_rows(distribution),
-        )
-    medical, identity = (headline.read(METRICS / f"{name}.json") for name in ("medical", "identity"))
-    if medical and identity:
-        columns = ("method", "Med-Class", *(f"ID-Dis {name}" for name in headline.distance_columns(identity)))
-        _print(
-            f"Tables 3 and 5, profile {profile}: signs kept, identity lost (the others: {BENCHMARK})",
-            columns,
-            headline.method_rows(medical, identity),
-        )
-    if profile != "paper":
-        typer.echo(
-            "The paper measured other people with other networks: compare the direction, not the digits."
-        )
-    typer.echo(f"Report: {REPORT.resolve()}" if REPORT.exists() else "No report yet: make demo")
-
-
-@annotate.command("status")
-def annotate_status() -> None:
-    """Show how far each reader is, when he will be through, and how far the readers agree so far."""
-    from mema import params
-    from mema.label_studio.exchange.agreement import agreement_so_far, describe
-    from mema.label_studio.exchange.manifest import read_manifest
-    from mema.label_studio.exchange.progress import progress
-    from mema.label_studio.server.access import target_here
-    from mema.project import simulated
-
-    out = Path(simulated.LABEL_STUDIO)
-    for line in simulated.warnings(params.load().inputs.annotations):
-        typer.echo(f"note: {line}", err=True)
-    try:
-        target = target_here()
-        states = progress(read_manifest(out), target)
-        columns = ("reader", "round", "done", "skipped", "deleted", "open", "a day", "through")
-        rows = [
-            (
-                *(state.name, state.round),
-                *(str(n) for n in (state.done, state.skipped, state.missing, state.open)),
-                f"{state.per_day:.1f}",
-                f"{state.expected_finish:%Y-%m-%d}" if state.expected_finish else "-",
+        name = params.load().profile
+        found = {metric: headline.read(METRICS / f"{metric}.json") for metric in headline.METRICS}
+        for title, columns, rows in headline.tables(found):
+            print_table(title.format(profile=name), columns, list(rows))
+        if leakage := found["leakage"]:
+            screened = leakage["screened"]
+            typer.echo(f"Screened: {screened['kept']} kept, {screened['rejected']} rejected.")
+        if name != "paper":
+            typer.echo(
+                "The paper measured other people with other networks: compare the direction, not the digits."
             )
-            for state in states
-        ]
-        _print("Readers", columns, rows)
-        typer.echo(describe(dict(agreement_so_far(out, Path("data/selected"), target))))
-    except ValueError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        _pages()
+
+
+@app.command()
+def report(
+    browser: Annotated[bool, typer.Option("--open", help="Open the first in a browser.")] = False,
+) -> None:
+    """Say where the report's pages are, and of when."""
+    pages = _pages()
+    if browser and pages:
+        import webbrowser
+
+        webbrowser.open(pages[0].resolve().as_uri())
+    if not pages:
+        raise typer.Exit(FAILED)
 
 
 @app.command()
 def fetch() -> None:
     """Get the generator, SAM and DINOv2 that params.yaml names from the hub, and check the generator's digests."""
-    from mema import params
-    from mema.project.fetch import fetch as get
-    from mema.project.fetch import fetch_folder
+    with ending():
+        from mema import params
+        from mema.project.fetch import fetch as get
+        from mema.project.fetch import fetch_folder
 
-    p = params.load()
-    get(p.generator)
-    fetch_folder(p.prelabel.hub, p.prelabel.sam)
-    fetch_folder(p.train_judges.hub, p.train_judges.dinov2)
-    typer.echo(f"{p.generator.path} and {p.generator.ip_adapter} are in place")
+        p = params.load()
+        get(p.generator)
+        fetch_folder(p.prelabel.hub, p.prelabel.sam)
+        fetch_folder(p.train_judges.hub, p.train_judges.dinov2)
+        typer.echo(f"{p.generator.path} and {p.generator.ip_adapter} are in place")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -173,41 +185,39 @@ def repro(context: typer.Context) -> None:
 @app.command()
 def push() -> None:
     """Send results to the remotes, patients' first; fails before anything leaves unless both are set up."""
-    from mema.project import remotes
+    with ending():
+        from mema.project import remotes
 
-    _or_exit(lambda: remotes.push(typer.echo))
+        remotes.push(typer.echo)
 
 
 @app.command()
-def pull(stage: Annotated[str, typer.Argument(help="a stage; without it everything")] = "") -> None:
+def pull(stage: Annotated[str, typer.Argument(help="A stage; without it everything.")] = "") -> None:
     """Fetch what a stage and those before it made, as this commit names it; `dvc repro` then finds it."""
-    from mema.project import remotes
+    with ending():
+        from mema.project import remotes
 
-    _or_exit(lambda: remotes.pull(stage or None, typer.echo))
+        remotes.pull(stage or None, typer.echo)
 
 
-def _or_exit(act: Callable[[], None]) -> None:
-    """Act; what a person can mend is one line and no traceback."""
-    try:
-        act()
-    except (RuntimeError, ValueError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+def _pages() -> list[Path]:
+    """Say which pages there are, and return them."""
+    from datetime import datetime
+
+    there = {what: page for what, page in PAGES.items() if page.exists()}
+    for what, page in there.items():
+        made = datetime.fromtimestamp(page.stat().st_mtime)
+        typer.echo(f"{made:%Y-%m-%d %H:%M}  {page.resolve()}  ({what})")
+    if not there:
+        typer.echo("No report yet: make demo")
+    return list(there.values())
 
 
 def _took(timing: dict[str, float]) -> str:
     seconds, images = timing.get("seconds", 0.0), timing.get("images") or 0
-    return f"{seconds:7.1f} s" + (f" {images / seconds:9.1f} images/s" if images and seconds else "")
-
-
-def _print(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    grid = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        grid.add_row(*row)
-    Console().print(grid)
+    if not seconds:
+        return ""
+    return f"{seconds:7.1f} s" + (f" {images / seconds:9.1f} images/s" if images else "")
 
 
 if __name__ == "__main__":

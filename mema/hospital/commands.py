@@ -1,12 +1,13 @@
 """`mema deid`, `restore`, `rekey`, `key new`, `audit verify` and `audit rotate`: their options, nothing heavy."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from mema.ending import ending
 
 if TYPE_CHECKING:
     from mema.hospital.audit.trail import Trail
@@ -47,7 +48,7 @@ def deid(
     ] = False,
 ) -> None:
     """Replace every face by nobody's, which shows the same disease; seal beside it what brings it back."""
-    with _told():
+    with ending():
         from mema.hospital.audit.trail import Trail
         from mema.hospital.deid import Deid
         from mema.hospital.keys import read_passphrase
@@ -90,7 +91,7 @@ def restore(
     model: Model = None,
 ) -> None:
     """Give the photo back, and write to the audit log who wanted it and why."""
-    with _told():
+    with ending():
         from mema.hospital.audit.trail import Trail
         from mema.hospital.keys import read_passphrase
         from mema.hospital.places import picture_jobs, zone
@@ -116,7 +117,7 @@ def rekey(
     why: Why = "",
 ) -> None:
     """Change the passphrase of side-cars; the pictures stay as they are."""
-    with _told():
+    with ending():
         from mema.hospital.audit.trail import Trail
         from mema.hospital.keys import read_passphrase
         from mema.hospital.places import refuse_within, sidecar_jobs, zone
@@ -141,7 +142,7 @@ def rekey(
 @key_app.command("new")
 def key_new(file: Annotated[Path, typer.Argument(help="The file to write; it must not be there.")]) -> None:
     """Make a strong passphrase, in a file that only its owner reads."""
-    with _told():
+    with ending():
         from mema.hospital.keys import make_key_file
 
         make_key_file(file)
@@ -154,7 +155,7 @@ def audit_verify(
     head: Annotated[str, typer.Option(help="NUMBER:HASH, as an earlier verify printed it.")] = "",
 ) -> None:
     """Check that no line of the log was changed, removed or moved; print its head, to be noted elsewhere."""
-    with _told():
+    with ending():
         from mema.hospital.audit.log import Sink, parse_head, verify
         from mema.hospital.settings import load_settings
 
@@ -175,7 +176,7 @@ def audit_verify(
 @audit_app.command("rotate")
 def audit_rotate(why: Why = "") -> None:
     """Put the log's file aside under a number; the chain goes on in a new one, and verify follows both."""
-    with _told():
+    with ending():
         from mema.hospital.audit.log import Log, Sink
         from mema.hospital.settings import load_settings
 
@@ -207,21 +208,6 @@ class _Run:
             if self.quarantine:
                 remove_earlier(self.root)
         return conclude(run, self.done, self.quarantine)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn what a user can mend into one line and exit code 2; the system's errors would name the file."""
-    try:
-        yield
-    except ValueError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    except OSError as error:
-        typer.echo(
-            f"error: {error.strerror or type(error).__name__} (IN, OUT or a folder of params.yaml)", err=True
-        )
-        raise typer.Exit(2) from None
 
 
 def _ask_why() -> str:

@@ -11,3 +11,8 @@ class Finding:
     found: str
     remedy: str = ""
     fatal: bool = True
+
+    @property
+    def mark(self) -> str:
+        """`ok`, `note` for what can wait, or `FAIL`."""
+        return "ok" if not self.remedy else "FAIL" if self.fatal else "note"

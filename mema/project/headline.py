@@ -1,4 +1,4 @@
-"""The headline figures beside the paper's, from the metrics files: Tables 1 and 2."""
+"""The headline figures beside the paper's, from the metrics files: Tables 1 and 2, and 3 and 5 in short."""
 
 import json
 from collections.abc import Iterator
@@ -18,12 +18,34 @@ PAPER_DISTANCE = {
     "gender": {"random": 0.157, "guided": 0.002},
 }
 ARMS = ("floor", "direct", "injected", "ceiling")
+METRICS = ("leakage", "distribution", "medical", "identity")
 Row = tuple[str, ...]
 
 
 def read(path: Path) -> dict[str, Any] | None:
     """Return a metrics file, or None where its stage has not run."""
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def tables(found: dict[str, dict[str, Any] | None]) -> Iterator[tuple[str, Row, Iterator[Row]]]:
+    """Yield title (with a place for the profile), columns and rows of each table that has been measured."""
+    if leakage := found["leakage"]:
+        ns = ", ".join(f"{arm} {leakage['average'][arm]['n']}" for arm in ARMS if arm in leakage["average"])
+        columns = ("recogniser", *ARMS, "paper direct", "paper injected")
+        yield (
+            f"Table 1, profile {{profile}}: recognised as a patient [95 %]; n: {ns}",
+            columns,
+            leakage_rows(leakage),
+        )
+    if distribution := found["distribution"]:
+        ns = ", ".join(f"{arm} {n}" for arm, n in distribution["n"].items())
+        columns = ("attribute", "random", "guided", "paper random", "paper guided")
+        title = f"Table 2, profile {{profile}}: distance to the patients; n: {ns}"
+        yield title, columns, distance_rows(distribution)
+    if (medical := found["medical"]) and (identity := found["identity"]):
+        columns = ("method", "Med-Class", *(f"ID-Dis {name}" for name in distance_columns(identity)))
+        title = f"Tables 3 and 5, profile {{profile}}: signs kept, identity lost; n: {medical['rows'][0]['all']['n']}"
+        yield title, columns, method_rows(medical, identity)
 
 
 def leakage_rows(leakage: dict[str, Any]) -> Iterator[Row]:

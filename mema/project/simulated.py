@@ -16,7 +16,7 @@ def warnings(
             return []
         return [
             f"inputs.annotations is {LABEL_STUDIO}, and nothing was pulled yet: "
-            f"python -m mema.label_studio.exchange.push, "
+            "mema annotate push, "
             "then pull when the readers have begun"
         ]
     lines = [

@@ -12,7 +12,7 @@ def open_tasks(round_name: str = "") -> int:
 
     Raises RuntimeError with Label Studio's reason when it cannot be asked.
     """
-    command = [sys.executable, "-m", "mema.label_studio.exchange.progress", "--json"]
+    command = [sys.executable, "-m", "mema.cli", "annotate", "status", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, env=process.environment(), check=False)
     if done.returncode:
         raise RuntimeError(f"label studio: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")

@@ -30,7 +30,7 @@ class Gaps:
             "(mema annotate status), then pull": self.open,
             f"{self.never_pushed:,} selected images were given to nobody: push": self.never_pushed,
             f"{self.disputed:,} images on which the readers differ were not given to the senior: "
-            "python -m mema.label_studio.exchange.adjudicate": self.disputed,
+            "mema annotate adjudicate": self.disputed,
         }
         return "; ".join(text for text, found in parts.items() if found)
 

@@ -99,7 +99,9 @@ class Repro:
         """Return the process of the stage's command, without those that it started."""
         try:
             children = psutil.Process(self.process.pid).children(recursive=True)
-            ours = [child for child in children if f"tasks.{stage}" in child.cmdline()]
+            ours = [
+                child for child in children if any(word.endswith(f".{stage}") for word in child.cmdline())
+            ]
         except psutil.NoSuchProcess:
             return None
         return ours[-1] if ours else None

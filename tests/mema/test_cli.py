@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,10 @@ def measured(tmp_path: Path) -> Path:
         "screened": {"n": 104, "kept": 100, "rejected": 4, "reasons": {}},
     }
     pair = {"random": 0.31, "guided": 0.004}
-    distribution = {"wasserstein": {"disease": pair, "age": pair, "gender": pair}}
+    distribution = {
+        "n": {"random": 100, "guided": 100},
+        "wasserstein": {"disease": pair, "age": pair, "gender": pair},
+    }
     (tmp_path / "data/metrics").mkdir(parents=True)
     (tmp_path / "data/metrics/leakage.json").write_text(json.dumps(leakage))
     (tmp_path / "data/metrics/distribution.json").write_text(json.dumps(distribution))
@@ -64,7 +68,7 @@ def test_table_shows_our_figures_beside_the_papers(measured: Path) -> None:
     done = mema("table", folder=measured)
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if "arcface" in line)
-    assert [cell.strip() for cell in line.strip("│").split("│")] == [
+    assert re.split(r" {2,}", line.strip()) == [
         "arcface", "1.0 % [1.0, 20.0]", "20.0 % [1.0, 20.0]", "4.0 % [1.0, 20.0]", "97.0 % [1.0, 20.0]",
         "76.7 %", "1.0 %",
     ]  # fmt: skip
@@ -115,14 +119,14 @@ def test_annotate_status_without_a_server_says_what_to_start(measured: Path) -> 
     assert "Traceback" not in done.stderr
 
 
-COMMANDS = ("benchmark", "cli", "doctor", "fetch", "remotes")
+COMMANDS = ("cli", "project.doctor", "project.fetch", "project.remotes")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_module_of_the_command_runs_or_refuses(name: str) -> None:
     """None ends with exit code 0 and nothing said."""
-    command = [sys.executable, "-m", f"tasks.{name}", *(["--help"] if name == "cli" else [])]
+    command = [sys.executable, "-m", f"mema.{name}", *(["--help"] if name == "cli" else [])]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
     if name == "cli":
         assert run.returncode == 0
@@ -137,7 +141,7 @@ def test_every_module_that_the_documents_start_has_a_start() -> None:
         (ROOT / path).read_text() for path in ("README.md", "dvc.yaml", "data/phantom/dvc.yaml", "Makefile")
     ]
     texts += [path.read_text() for path in (ROOT / "docs").glob("*.md")]
-    named = set(re.findall(r"-m ((?:tasks|flows)\.[a-z0-9_.]*[a-z0-9_])", "\n".join(texts)))
+    named = set(re.findall(r"-m ((?:tasks|flows|mema|phantom)\.[a-z0-9_.]*[a-z0-9_])", "\n".join(texts)))
     assert len(named) > 20
     missing = []
     for name in named:
@@ -145,3 +149,47 @@ def test_every_module_that_the_documents_start_has_a_start() -> None:
         if not file.exists() or 'if __name__ == "__main__":' not in file.read_text():
             missing.append(name)
     assert missing == []
+
+
+def test_a_table_fits_the_80_columns_of_a_log_and_tells_its_n(measured: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mema.cli", "table"], cwd=measured, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}, timeout=120, check=True,
+    )  # fmt: skip
+    titles = [line for line in done.stdout.splitlines() if line.startswith("Table")]
+    assert "; n: floor 100, direct 100, injected 100, ceiling 100" in titles[0]
+    shown = [line for line in done.stdout.splitlines() if line not in titles and str(measured) not in line]
+    assert max(map(len, shown)) <= 80
+    assert "…" not in done.stdout
+    assert re.search(r"^arcface\n  floor +1\.0 % \[1\.0, 20\.0\]\n", done.stdout, re.MULTILINE)
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(measured: Path) -> None:
+    (measured / "params.yaml").write_text("sample: {num_imgs: 3}\n")
+    done = mema("table", folder=measured)
+    assert done.returncode == 2
+    assert "error: params.yaml: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_programs_get_json(measured: Path) -> None:
+    findings = json.loads(mema("doctor", "--json").stdout)
+    assert {"what", "found", "remedy", "mark"} <= findings[0].keys()
+
+
+def test_the_version_is_told_anywhere(tmp_path: Path) -> None:
+    assert re.match(r"mema \d+\.\d+", mema("--version", folder=tmp_path).stdout)
+
+
+def test_values_of_ones_own_are_not_written_over(measured: Path) -> None:
+    shutil.copytree(ROOT / "profiles", measured / "profiles")
+    params = measured / "params.yaml"
+    assert mema("profile", "phantom", folder=measured).returncode == 0
+    whole = params.read_text()
+    params.write_text(whole.replace("num_patients: 24", "num_patients: 25"))
+    refused = mema("profile", "paper", folder=measured)
+    assert refused.returncode == 2
+    assert "cohort.num_patients: 25, in the profile 24" in refused.stderr
+    assert "* phantom" in mema("profile", folder=measured).stdout
+    assert mema("profile", "phantom", "--force", folder=measured).returncode == 0
+    assert params.read_text() == whole

@@ -11,21 +11,21 @@ from tests.deid_world import TWIN, write_deid_world
 from tests.toy_deid import toy_deidentifier
 
 EDITS = {
-    "deidentify": ("deidentify", "_read = decode\ndecode = lambda data: 255 - _read(data)"),
+    "deidentify": ("deidentify/deidentify", "_read = decode\ndecode = lambda data: 255 - _read(data)"),
     "evaluate_identity": (
-        "measuring",
+        "works/measuring",
         "_load = Recognised.load\ndef _half(found):\n    found = found * (np.arange(found.shape[1]) % 2)\n"
         "    return found / np.linalg.norm(found, axis=1, keepdims=True)\n"
         "Recognised.load = lambda self: lambda images: "
         "{name: _half(found) for name, found in _load(self)(images).items()}",
     ),
     "evaluate_utility": (
-        "evaluate_utility",
+        "deidentify/evaluate_utility",
         "_load = Looking.load\nLooking.load = lambda self: lambda images: "
         "{name: 3 * found for name, found in _load(self)(images).items()}",
     ),
     "evaluate_reversibility": (
-        "evaluate_reversibility",
+        "deidentify/evaluate_reversibility",
         "_load = Returned.load\nReturned.load = lambda self: lambda *images: "
         "{name: found + (name == 'psnr') for name, found in _load(self)(*images).items()}",
     ),

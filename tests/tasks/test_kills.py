@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from mema.runtime import entry, shards
+from tests.edited_project import copy_packages
 from tests.tasks.synthesize.test_sample import plan_of, write_lora, write_public
 from tests.tasks.synthesize.test_train_lora import SECTION, digests, write_faces
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
@@ -36,8 +37,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> SavedGenerator:
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the code: an edit between kill and resume would rightly start anew."""
     folder = tmp_path_factory.mktemp("code")
-    for name in ("tasks", "models"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_packages(folder)
     return folder
 
 
@@ -58,7 +58,7 @@ def workspace(folder: Path, saved: SavedGenerator) -> Path:
 
 
 def start(stage: str, folder: Path, code: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", f"tasks.{stage}", *COMMANDS[stage].split()]
+    command = [sys.executable, "-m", f"tasks.synthesize.{stage}", *COMMANDS[stage].split()]
     log = (folder / "log.txt").open("w")
     return subprocess.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(code)}, stderr=log)
 

@@ -1,20 +1,14 @@
 """How far each reader is, asked of the server in four small requests a reader, however many tasks there are."""
 
 import json
-import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from mema.label_studio.exchange.client import LabelStudio, check_version
-from mema.label_studio.exchange.manifest import read_manifest
+from mema.label_studio.exchange.client import LabelStudio
 from mema.label_studio.exchange.project import require
-from mema.label_studio.server.access import Target, target_here
-from mema.label_studio.server.places import ROOT
+from mema.label_studio.server.access import Target
 from models.annotation.manifest import Manifest, Reader, Round
 
 RECENT_DAYS = 7
@@ -24,7 +18,7 @@ FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 @dataclass(frozen=True)
 class Progress:
-    """One reader's state; `expected_finish` is None before the first task and when nothing is left."""
+    """One reader's state; `expected_finish` is None on the first day and when nothing is left."""
 
     name: str
     round: Round
@@ -32,7 +26,7 @@ class Progress:
     skipped: int
     missing: int  # deleted on the server, so never to be done
     total: int
-    per_day: float
+    per_day: float | None  # None on the first day, whose pace says nothing
     expected_finish: datetime | None
 
     @property
@@ -63,11 +57,21 @@ def _state(client: LabelStudio, name: str, reader: Reader, now: datetime) -> Pro
     recent = count(
         client, project, _filter("completed_at", "greater", (since - TICK).strftime(FORMAT), "Datetime")
     )
-    per_day = recent / max(1.0, (now - since) / timedelta(days=1))
+    days = (now - since) / timedelta(days=1)
+    per_day = round(recent / days, 1) if days >= 1 else None
     missing = max(0, total - present)
     left = max(0, total - done - skipped - missing)
     finish = now + timedelta(days=left / per_day) if left and per_day else None
-    return Progress(name, reader.round, done, skipped, missing, total, round(per_day, 1), finish)
+    return Progress(
+        name,
+        reader.round,
+        done,
+        skipped,
+        missing,
+        total,
+        None if per_day is None else round(per_day, 1),
+        finish,
+    )
 
 
 def complete(states: Iterable[Progress], round_name: Round) -> bool:
@@ -95,30 +99,3 @@ def _first_completion(client: LabelStudio, project: int) -> datetime | None:
 
 def _filter(field: str, operator: str, value: Any, kind: str = "Number") -> dict[str, Any]:
     return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
-
-
-def main(
-    out: Annotated[Path, typer.Option(help="folder of the manifest")] = Path("data/label_studio"),
-    root: Annotated[Path, typer.Option(help="Label Studio's folder")] = ROOT,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON list, for programs")] = False,
-) -> None:
-    """Show how far each reader is, and when he will be through at his present pace."""
-    target = target_here(root)
-    check_version(target.url)
-    states = progress(read_manifest(out), target)
-    if as_json:
-        print(json.dumps([asdict(state) | {"open": state.open} for state in states], default=str))
-        return
-    for state in states:
-        finish = f"{state.expected_finish:%Y-%m-%d}" if state.expected_finish else "-"
-        print(
-            f"{state.name:12} {state.round:12} {state.done:6} done {state.skipped:5} skipped "
-            f"{state.missing:5} deleted {state.open:6} open {state.per_day:7.1f} a day, through {finish}"
-        )
-
-
-if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))

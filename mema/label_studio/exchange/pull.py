@@ -8,24 +8,20 @@ its MD5 tells a download cut short. A draft that was never submitted is no annot
 import hashlib
 import json
 import logging
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from uuid import uuid4
-
-import typer
 
 from mema.label_studio.exchange.client import LabelStudio, UnclearError, check_version
 from mema.label_studio.exchange.manifest import NAME, read_manifest
 from mema.label_studio.exchange.project import require
-from mema.label_studio.server.access import Target, target_here
-from mema.label_studio.server.places import ROOT, Places
-from mema.params import load
-from mema.project import dvc, simulated
+from mema.label_studio.server.access import Target
+from mema.label_studio.server.places import Places
+from mema.project import dvc
 from mema.runtime import durable
 from models.annotation.manifest import Reader
 
@@ -75,7 +71,7 @@ def pull(out: Path, target: Target, *, fewer: bool = False) -> dict[str, Counts]
             raise ValueError(
                 f"{name}: {len(lost)} tasks that were answered at the last pull are not on {target.url} any "
                 f"more, {min(lost)} first; nothing was overwritten. Restore the server's database; if they were "
-                f"taken back on purpose: python -m mema.label_studio.exchange.pull --fewer"
+                f"taken back on purpose: mema annotate pull --fewer"
             )
     for name, export in exports.items():
         durable.write_text(out / f"export-{name}.json", json.dumps(export, ensure_ascii=False) + "\n")
@@ -174,27 +170,8 @@ def copy_proposals(places: Places, out: Path) -> None:
     durable.write_text(out / "proposals.jsonl", whole.decode(errors="replace"))
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="folder of the manifest; the exports go there")] = Path(
-        "data/label_studio"
-    ),
-    root: Annotated[Path, typer.Option(help="Label Studio's folder")] = ROOT,
-    fewer: Annotated[bool, typer.Option(help="overwrite answers that are no longer on the server")] = False,
-    add: Annotated[bool, typer.Option(help="dvc add the folder, for the remote `restricted`")] = True,
-) -> None:
-    """Pull what the readers said so far; readers may go on working meanwhile."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for name, counts in pull(out, target_here(root), fewer=fewer).items():
-        print(f"{name}: {', '.join(f'{count} {state}' for state, count in vars(counts).items())}")
-    if add:
-        print(f"{dvc.add(out, REMOTE)} names what was pulled; commit it")
-        (out / NAME).chmod(0o600)  # DVC may have put its own copy there
-    for line in simulated.warnings(load().inputs.annotations, root, out):
-        log.warning(line)
-
-
-if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(str(error))
+def version(out: Path) -> Path:
+    """Let DVC version what was pulled, for the remote `restricted`; return the file that names it."""
+    pointer = dvc.add(out, REMOTE)
+    (out / NAME).chmod(0o600)  # DVC may have put its own copy there
+    return pointer

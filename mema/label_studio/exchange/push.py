@@ -3,15 +3,12 @@
 import fcntl
 import logging
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from mema.label_studio.exchange import interface
 from mema.label_studio.exchange.client import ForbiddenError, NotFoundError, check_version
@@ -20,11 +17,9 @@ from mema.label_studio.exchange.manifest import known_tasks, read_manifest, reme
 from mema.label_studio.exchange.project import Template, hide_columns, set_up
 from mema.label_studio.exchange.reading import Lots, PlannedTask, reading_order
 from mema.label_studio.exchange.task_data import pictures, read_notes, remove_undisguised, write_pictures
-from mema.label_studio.server.access import Target, target_here
-from mema.label_studio.server.places import ROOT, SERVED_LINK, Places, read_secret
-from mema.params import load
+from mema.label_studio.server.access import Target
+from mema.label_studio.server.places import SERVED_LINK, Places, read_secret
 from mema.params.annotate import Annotate
-from mema.project import simulated
 from models.annotation.manifest import Assigned, Manifest, Reader, Round
 from models.diseases import DISEASES
 
@@ -218,38 +213,3 @@ def read_examples(folder: Path, kept: Path, selected: Path) -> dict[str, bytes]:
         return pictures(kept, selected, DISEASES) if kept.is_dir() else {}
     files = {disease: folder / f"{disease}.png" for disease in DISEASES}
     return {disease: file.read_bytes() for disease, file in files.items() if file.exists()}
-
-
-def main(
-    selected: Annotated[Path, typer.Option(help="images to annotate")] = Path("data/selected"),
-    subset: Annotated[Path, typer.Option(help="table of prelabel")] = Path("data/prelabel/subset.parquet"),
-    kept: Annotated[Path, typer.Option(help="where spare pictures are")] = Path("data/screened/kept"),
-    examples: Annotated[Path, typer.Option(help="<disease>.png for the instructions")] = ROOT / "examples",
-    out: Annotated[Path, typer.Option(help="out: folder of the manifest")] = Path("data/label_studio"),
-    root: Annotated[Path, typer.Option(help="Label Studio's folder")] = ROOT,
-    adjudicate: Annotated[
-        Path | None, typer.Option(help="file of image ids, one a line, for the senior; else the readers")
-    ] = None,
-    sam: Annotated[bool, typer.Option(help="register the SAM backend of MEMA_SAM_PORT")] = True,
-) -> None:
-    """Push what params.yaml's section annotate says; repeating it adds only what is missing."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    annotate, target = load().annotate, target_here(root, sam=sam)
-    shown = read_examples(examples, kept, selected)
-    if adjudicate:
-        ids = adjudicate.read_text().split()
-        manifest = push_adjudication(ids, selected, subset, out, annotate, target, shown)
-    else:
-        manifest = push(selected, subset, out, annotate, target, shown)
-    for name, reader in manifest.readers.items():
-        print(f"{name}: {len(reader.tasks)} tasks at {target.url}/projects/{reader.project}/data?labeling=1")
-    if (annotations := load().inputs.annotations) != simulated.LABEL_STUDIO:
-        for line in simulated.warnings(annotations, root, out):
-            log.warning(line)
-
-
-if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except ValueError as error:
-        sys.exit(str(error))

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from tqdm import tqdm
@@ -17,7 +16,6 @@ from mema.label_studio.exchange.client import LabelStudio, check_version
 from mema.label_studio.server import environment, processes
 from mema.label_studio.server.access import SAM_HOST, SAM_PORT
 from mema.label_studio.server.places import (
-    ROOT,
     SERVED_LINK,
     Account,
     Accounts,
@@ -26,7 +24,6 @@ from mema.label_studio.server.places import (
     write_accounts,
 )
 from mema.label_studio.server.server_settings import settings
-from mema.params import load
 from mema.runtime.addresses import is_loopback
 
 BOOT_SECONDS = 600
@@ -180,51 +177,3 @@ def make_accounts(places: Places, bin_folder: Path, names: list[str], url: str) 
 def stop(places: Places) -> list[str]:
     """End the backend and the server, each if it runs; return the names of those that did."""
     return [name for name in ("backend", "server") if processes.stop(places, name)]
-
-
-@app.command("start")
-def start_command(
-    host: Annotated[str, typer.Option(envvar="LABEL_STUDIO_HOST", help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="LABEL_STUDIO_PORT", min=1, max=65535)] = 8080,
-    sam: Annotated[bool, typer.Option(help="start the SAM backend too")] = True,
-    sam_port: Annotated[int, typer.Option(envvar="MEMA_SAM_PORT", min=1, max=65535)] = SAM_PORT,
-    root: Annotated[Path, typer.Option(help="folder of everything")] = ROOT,
-) -> None:
-    """Start the server, make the accounts, start the SAM backend; what runs already stays."""
-    from mema.project import simulated
-
-    places, annotate = Places(root), load().annotate
-    names = [*annotate.readers, annotate.senior]
-    accounts = start(places, names, host=host, port=port, sam_port=sam_port, sam=sam)
-    if not sam:
-        print("backend: left out (--no-sam): clicks give no mask, push with --no-sam")
-    print(f"\nReaders open {os.environ.get('LABEL_STUDIO_URL') or accounts.url} and log in:")
-    for name in names:
-        print(f"  {name:12} {accounts.readers[name].email}")
-    print(f"Passwords: {places.accounts}, readable by you alone; tell each reader his own.")
-    print("Next: python -m mema.label_studio.exchange.push gives every reader his images.")
-    if (annotations := load().inputs.annotations) != simulated.LABEL_STUDIO:
-        print(*simulated.warnings(annotations, root), sep="\n")
-
-
-@app.command("stop")
-def stop_command(root: Annotated[Path, typer.Option(help="folder of everything")] = ROOT) -> None:
-    """End server and backend; what the readers submitted stays."""
-    ended = stop(Places(root))
-    print(f"stopped: {', '.join(ended)}" if ended else "nothing was running")
-
-
-@app.command("status")
-def status_command(root: Annotated[Path, typer.Option(help="folder of everything")] = ROOT) -> None:
-    """Say what runs, and where; the exit status is 1 where the server does not."""
-    places = Places(root)
-    for name in ("server", "backend"):
-        print(f"{name:8} {processes.address(places, name) or 'not running'}")
-    raise typer.Exit(0 if processes.running(places, "server") else 1)
-
-
-if __name__ == "__main__":
-    try:
-        app()
-    except (ValueError, RuntimeError) as error:
-        sys.exit(str(error))

@@ -110,8 +110,8 @@ def test_what_computes_is_in_the_format():
     others = {
         "accelerate", "cryptography", "datasets", "dvc", "dvclive", "face_recognition_models", "fastapi", "filelock",
         "fsspec", "httpx", "huggingface_hub", "jaxtyping", "label-studio-sdk", "matplotlib",
-        "prefect", "psutil", "pydantic", "pyyaml", "rich", "ruamel.yaml", "simpleitk", "tqdm", "typer", "uvicorn", "werkzeug",
-        "zxcvbn",
+        "prefect", "psutil", "pydantic", "pyyaml", "rich", "ruamel.yaml", "simpleitk", "tqdm", "typer", "uvicorn",
+        "werkzeug", "zxcvbn",
     }  # fmt: skip
     project = (entry.ROOT / "pyproject.toml").read_text()
     listed = re.search(r"^dependencies = \[(.*?)^\]", project, re.MULTILINE | re.DOTALL)

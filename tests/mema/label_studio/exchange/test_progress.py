@@ -75,13 +75,14 @@ def test_the_pace_of_the_first_days_is_that_since_the_start(server: FaultServer,
     assert found.expected_finish == NOW + timedelta(days=76 / 9.5)
 
 
-def test_an_hour_counts_as_a_day(server: FaultServer, tmp_path: Path) -> None:
-    assert ask(server, tmp_path, NOW - timedelta(hours=1), done=20, recent=20).per_day == 20
+def test_the_first_hours_tell_no_pace(server: FaultServer, tmp_path: Path) -> None:
+    found = ask(server, tmp_path, NOW - timedelta(hours=1), done=20, recent=20)
+    assert (found.per_day, found.expected_finish) == (None, None)
 
 
 def test_before_the_first_answer_no_finish_is_promised(server: FaultServer, tmp_path: Path) -> None:
     found = ask(server, tmp_path, None, done=0, recent=0)
-    assert (found.per_day, found.expected_finish) == (0.0, None)
+    assert (found.per_day, found.expected_finish) == (None, None)
 
 
 def test_a_reader_who_rests_has_no_finish(server: FaultServer, tmp_path: Path) -> None:
