@@ -137,9 +137,7 @@ def table() -> None:
             screened = leakage["screened"]
             typer.echo(f"Screened: {screened['kept']} kept, {screened['rejected']} rejected.")
         if name != "paper":
-            typer.echo(
-                "The paper measured other people with other networks: compare the direction, not the digits."
-            )
+            typer.echo("The paper has other people and networks: compare the direction, not the digits.")
         _pages()
 
 

@@ -179,7 +179,7 @@ def test_logs_tell_no_picture_and_no_token(
         client.post("/setup", json={"access_token": "secret"})
         client.post("/predict", json=body(region(20, 60), image=1))
         client.post("/predict", json=body(region(20, 60)) | {"project": "secret"})
-    ours = "\n".join(item.getMessage() for item in caplog.records if item.name.startswith("tasks"))
+    ours = "\n".join(item.getMessage() for item in caplog.records if item.name.startswith("mema"))
     assert "1 masks in" in ours
     assert "refused, 422: project: " in ours
     assert "secret" not in ours
