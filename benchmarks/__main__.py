@@ -55,9 +55,7 @@ def main(
     if unknown:
         raise typer.BadParameter(f"{min(unknown)!r} is no hot path here; allowed: {', '.join(sizes)}")
     if gpu and not torch.cuda.is_available():
-        raise typer.BadParameter(
-            "--gpu: no GPU is visible to PyTorch here; leave it out for the sizes of a CPU"
-        )
+        raise typer.BadParameter("--gpu: no GPU is visible to PyTorch here; leave it out for the sizes of a CPU")
     rows, failed = [], []
     for name in paths or sizes:
         if name in PHOTOGRAPHS and not os.environ.get("MEMA_ASSETS"):

@@ -57,9 +57,7 @@ class Composite:
     faces: list[TrueFace]
 
 
-def load_sources(
-    folders: Sequence[Path], predictor: Path, network: Detector, at_most: int, seed: int
-) -> list[Source]:
+def load_sources(folders: Sequence[Path], predictor: Path, network: Detector, at_most: int, seed: int) -> list[Source]:
     """Return photographs, drawn at random, with a face on whose eyes two predictors agree, whichever detector saw it.
 
     `network` looks first, then HOG, then the CNN. `predictor` is one of dlib's with 5 points; the other is packaged.
@@ -87,9 +85,7 @@ def load_sources(
     return found
 
 
-def agreed_eyes(
-    rgb: np.ndarray, region: Region, five: Any, many: Any, dlib: Any
-) -> Float[np.ndarray, "2 2"] | None:
+def agreed_eyes(rgb: np.ndarray, region: Region, five: Any, many: Any, dlib: Any) -> Float[np.ndarray, "2 2"] | None:
     """Return the eyes that both predictors give in an upright square, None where they differ."""
     box = dlib.rectangle(*(round(at) for at in region.box()))
     points = [np.array([(p.x, p.y) for p in of(rgb, box).parts()], float) for of in (five, many)]
@@ -145,9 +141,7 @@ def _background(draw: np.random.Generator, height: int, width: int) -> np.ndarra
     return np.clip(picture.astype(np.int16) + tiles, 0, 255).astype(np.uint8)
 
 
-def _place(
-    size: tuple[int, int], faces: list[TrueFace], draw: np.random.Generator
-) -> tuple[str, float, np.ndarray]:
+def _place(size: tuple[int, int], faces: list[TrueFace], draw: np.random.Generator) -> tuple[str, float, np.ndarray]:
     """Return how a face is placed in a picture of (width, height), its side and its middle."""
     largest = min(FACE_PX[1], 0.6 * min(size))
     side = float(np.exp(draw.uniform(*np.log((FACE_PX[0], largest)))))
@@ -163,9 +157,7 @@ def _place(
     return "overlapping", max(FACE_PX[0], other.side_px * draw.uniform(0.7, 1.3)), centre + aside
 
 
-def _paste(
-    picture: np.ndarray, faces: list[TrueFace], source: Source, draw: np.random.Generator
-) -> list[TrueFace]:
+def _paste(picture: np.ndarray, faces: list[TrueFace], source: Source, draw: np.random.Generator) -> list[TrueFace]:
     """Lay a face over the picture; return the faces of which an eye still shows, with the new one."""
     height, width = picture.shape[:2]
     placed, side, middle = _place((width, height), faces, draw)
@@ -181,9 +173,7 @@ def _paste(
     left, top = np.floor(middle - half).astype(int)
     size = int(np.ceil(2 * half)) + 1
     matrix[:, 2] += middle - (left, top) - np.array([x, y]) * inner
-    warped = cv2.warpAffine(
-        rgb, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-    )
+    warped = cv2.warpAffine(rgb, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     rows, columns = np.ogrid[:size, :size]
     away = np.hypot(columns - (middle[0] - left), rows - (middle[1] - top)) / half
     share = np.clip((1 - away) / 0.12, 0, 1)[..., None]

@@ -115,9 +115,7 @@ def main(
     out: Annotated[Path, typer.Argument(help="Lines of photos done; it is gone on with.")],
     folders: Annotated[list[Path], typer.Argument(help="Photographs of one face each.")],
     predictor: Annotated[Path, typer.Option(help="dlib's predictor of 5 points.")],
-    source_detector: Annotated[
-        Path, typer.Option(help="UltraFace's file, which looks for the photographs' faces.")
-    ],
+    source_detector: Annotated[Path, typer.Option(help="UltraFace's file, which looks for the photographs' faces.")],
     model: Annotated[Path | None, typer.Option(help="Folder of a de-identifier beside `fill`.")] = None,
     detector: str = "dlib",
     detector_path: str = "",
@@ -130,9 +128,7 @@ def main(
 ) -> None:
     """Work on the photos that OUT lacks, then print the table."""
     seeker = load_seeker(detector, detector_path, smallest)
-    recogniser = load_recogniser(
-        judge or packaged_predictor().with_name("dlib_face_recognition_resnet_model_v1.dat")
-    )
+    recogniser = load_recogniser(judge or packaged_predictor().with_name("dlib_face_recognition_resnet_model_v1.dat"))
     methods: dict[str, FaceCipher] = {"fill": Fill()}
     if model:
         methods["model"] = load_deidentifier(model)

@@ -28,15 +28,7 @@ from models.deid.discriminator import PatchDiscriminator
 from models.deid.encoders.medical_encoder import MedicalEncoder
 from models.deid.features import OriginalFeatures, cache_features
 from models.deid.networks import DeidConfig, MedSemDeID, decode, encode
-from models.deid.training import (
-    DeidSettings,
-    Judges,
-    MedicalScale,
-    generator_losses,
-    make_fakes,
-    prepare,
-    sum_weighted,
-)
+from models.deid.training import DeidSettings, Judges, MedicalScale, generator_losses, make_fakes, prepare, sum_weighted
 from models.identity.network import INPUT_PX, build_recogniser
 from models.training.augmentation import to_signal
 
@@ -152,11 +144,7 @@ def once_a_step(step: Step) -> tuple[Tensor, list[Tensor]]:
 
 
 def judged(
-    step: Step,
-    fakes: list[Tensor],
-    x: Tensor,
-    phi_of_x: Callable[[], Tensor],
-    f_med_of_x: Callable[[], Tensor],
+    step: Step, fakes: list[Tensor], x: Tensor, phi_of_x: Callable[[], Tensor], f_med_of_x: Callable[[], Tensor]
 ) -> dict[str, Tensor]:
     """Return the losses as the paper writes them, an image at a time."""
     phi, (enc, hat, wrong) = step.judges.phi, fakes
@@ -199,12 +187,8 @@ def case(folder: Path, batch_size: int, image_size_px: int, width: int) -> Case:
     for part in (judges.vae, judges.medical, judges.phi):
         part.requires_grad_(False).eval().to(device)
     model = MedSemDeID(DeidConfig(image_size_px, 4, 320, num_eigenfaces=min(64, batch_size // 2))).to(device)
-    images = np.random.default_rng(0).integers(
-        0, 256, (batch_size, image_size_px, image_size_px, 3), np.uint8
-    )
-    features = cache_features(
-        list(images), [i % 2 for i in range(batch_size)], vae, judges.medical, judges.phi, folder
-    )
+    images = np.random.default_rng(0).integers(0, 256, (batch_size, image_size_px, image_size_px, 3), np.uint8)
+    features = cache_features(list(images), [i % 2 for i in range(batch_size)], vae, judges.medical, judges.phi, folder)
     step = Step(
         model, judges, PatchDiscriminator(DISCRIMINATOR_WIDTH).requires_grad_(False).to(device), features,
         prepare(model, features).to(device), settings_of(batch_size),

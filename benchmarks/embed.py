@@ -44,9 +44,7 @@ class Client:
 
     def forward(self, images: np.ndarray) -> Any:
         """Take BGR in [0, 1], return one embedding or a list of them."""
-        found = self._recogniser.embed(
-            [np.round(image[..., ::-1] * 255).astype(np.uint8) for image in images]
-        )
+        found = self._recogniser.embed([np.round(image[..., ::-1] * 255).astype(np.uint8) for image in images])
         return found[0].tolist() if len(found) == 1 else found.tolist()
 
 
@@ -70,9 +68,7 @@ def load_deepface(recognisers: dict[str, Recogniser], home: Path) -> Any:
     return DeepFace
 
 
-def represent(
-    deepface: Any, pictures: Sequence[Path | np.ndarray], names: Sequence[str], detector: str
-) -> Embeddings:
+def represent(deepface: Any, pictures: Sequence[Path | np.ndarray], names: Sequence[str], detector: str) -> Embeddings:
     """Return embeddings by one call a picture and recogniser."""
     found: Embeddings = {}
     for name in names:

@@ -44,12 +44,7 @@ def search(factor: int) -> dict[str, Any]:
     peak, added = harness.peak_memory(
         lambda: taken.append(harness.turn(lambda: nearest(queries, gallery))), on_cpu=True
     )
-    return {
-        "work": len(queries),
-        "seconds": taken[0],
-        "added_gib": added / harness.GIB,
-        "peak_gib": peak / harness.GIB,
-    }
+    return {"work": len(queries), "seconds": taken[0], "added_gib": added / harness.GIB, "peak_gib": peak / harness.GIB}
 
 
 def sampling(factor: int) -> dict[str, Any]:
@@ -72,9 +67,7 @@ def sampling(factor: int) -> dict[str, Any]:
         run("warm")
         taken: list[float] = []
         peak, added = harness.peak_memory(lambda: taken.append(harness.turn(lambda: run("plan"))))
-        found.update(
-            work=factor * IMAGES, seconds=taken[0], added_gib=added / harness.GIB, peak_gib=peak / harness.GIB
-        )
+        found.update(work=factor * IMAGES, seconds=taken[0], added_gib=added / harness.GIB, peak_gib=peak / harness.GIB)
 
     harness.in_new_folder(work)
     return found
@@ -92,9 +85,7 @@ def measure(
 
 
 @app.command()
-def plot(
-    out: Annotated[Path, typer.Option(help="picture to write, with its figures beside it as JSON")],
-) -> None:
+def plot(out: Annotated[Path, typer.Option(help="picture to write, with its figures beside it as JSON")]) -> None:
     """Measure all sizes and draw time and memory over the work."""
     harness.need_plan(Path("data"))
     found: dict[str, list[dict[str, Any]]] = {}
@@ -113,14 +104,10 @@ def draw(found: dict[str, list[dict[str, Any]]], out: Path) -> None:
     """Draw a panel for each path: seconds, a straight line where growth is linear, and gigabytes added."""
     figure, panels = plt.subplots(1, len(found), figsize=(10, 3.6), constrained_layout=True)
     for panel, (path, rows) in zip(panels, found.items(), strict=True):
-        work, seconds, added = (
-            np.array([row[name] for row in rows]) for name in ("work", "seconds", "added_gib")
-        )
+        work, seconds, added = (np.array([row[name] for row in rows]) for name in ("work", "seconds", "added_gib"))
         panel.plot(work, seconds, "o-", color="#20639b", label="seconds")
         panel.plot(work, seconds[0] * work / work[0], ":", color="#20639b", label="linear from the first")
-        panel.set(
-            xscale="log", yscale="log", xlabel=TITLES[path], xticks=work, xticklabels=[f"{w:,}" for w in work]
-        )
+        panel.set(xscale="log", yscale="log", xlabel=TITLES[path], xticks=work, xticklabels=[f"{w:,}" for w in work])
         panel.set_yticks(seconds, [f"{value:.3g}" for value in seconds])
         panel.minorticks_off()
         panel.set_ylabel("seconds", color="#20639b")

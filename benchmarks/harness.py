@@ -29,9 +29,7 @@ from mema.runtime import memory as allocator
 from models.statistics.leakage import wilson_interval
 
 Rounds = Annotated[int, typer.Option(min=1, help="turns of each candidate; medians are printed")]
-Out = Annotated[
-    Path | None, typer.Option(resolve_path=True, help="folder for the rows and pyperf's files, as JSON")
-]
+Out = Annotated[Path | None, typer.Option(resolve_path=True, help="folder for the rows and pyperf's files, as JSON")]
 KIB, GIB = 2**10, 2**30
 CLEAR_PEAK = "5"  # Linux: the peak of the resident memory starts again
 
@@ -163,9 +161,7 @@ def measure(case: Case, rounds: int, out: Path | None = None) -> Row:
     works = {"ours": case.ours, **case.peers}
     if case.limit is not None:
         works["limit"] = case.limit
-    peak, added = (
-        (None, None) if case.elsewhere else (part / GIB for part in peak_memory(case.ours, case.on_cpu))
-    )
+    peak, added = (None, None) if case.elsewhere else (part / GIB for part in peak_memory(case.ours, case.on_cpu))
     warm = {name: turn(work) / case.scale.get(name, 1.0) for name, work in works.items()}
     taken: dict[str, list[float]] = {name: [] for name in works}
     names = list(works)
@@ -198,14 +194,10 @@ def _write_pyperf(case: Case, taken: dict[str, list[float]], warm: dict[str, flo
     """Write the values as pyperf reads them: `python -m pyperf stats FILE`, `compare_to`, `hist`."""
     suite = [
         pyperf.Benchmark(
-            [
-                pyperf.Run(
-                    values, warmups=[(1, warm[name])], metadata={"name": f"{case.path} {name}", "loops": 1},
-                )
-            ]
+            [pyperf.Run(values, warmups=[(1, warm[name])], metadata={"name": f"{case.path} {name}", "loops": 1})]
         )
         for name, values in taken.items()
-    ]  # fmt: skip
+    ]
     out.mkdir(parents=True, exist_ok=True)
     pyperf.BenchmarkSuite(suite).dump(str(out / f"{case.path}.pyperf.json"), replace=True)
 
@@ -226,9 +218,7 @@ def write(rows: list[Row], file: Path) -> None:
 
 def show(rows: list[Row]) -> None:
     """Print the table: what it is beside, how many times as fast, and how near to this machine's limit."""
-    table = Table(
-        title=f"Hot paths on {', '.join(sorted({row.device for row in rows}))}", title_justify="left"
-    )
+    table = Table(title=f"Hot paths on {', '.join(sorted({row.device for row in rows}))}", title_justify="left")
     for name in ("path", "workload", "peer", "ours", "ratio", "target", "share of limit", "memory"):
         table.add_column(name, justify="right" if name in ("ours", "ratio", "target") else "left")
     for row in rows:

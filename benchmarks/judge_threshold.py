@@ -45,9 +45,7 @@ def main(
     people: Annotated[list[Path], typer.Option(help="Folders with a folder for each person.")] = [],  # noqa: B006
 ) -> None:
     """Print threshold, interval and the true match rate at it."""
-    network = load_recogniser(
-        judge or packaged_predictor().with_name("dlib_face_recognition_resnet_model_v1.dat")
-    )
+    network = load_recogniser(judge or packaged_predictor().with_name("dlib_face_recognition_resnet_model_v1.dat"))
     seeker = Seeker((Hog(0.0),), 80)
     files = [file for folder in folders for file in sorted(folder.rglob("*.jpg"))]
     vectors = embeddings(files, seeker, network)
@@ -60,21 +58,13 @@ def main(
     print(f"threshold {at:.3f} [{low:.3f}, {high:.3f}] at FMR {FMR}: {len(everyone)} people, {pairs} pairs")
     for folder in people:
         known = [
-            embeddings(sorted(one.glob("*.jpg")), seeker, network)
-            for one in sorted(folder.iterdir())
-            if one.is_dir()
+            embeddings(sorted(one.glob("*.jpg")), seeker, network) for one in sorted(folder.iterdir()) if one.is_dir()
         ]
-        same = [
-            [float(a @ b) >= at for a, b in itertools.combinations(one, 2)] for one in known if len(one) > 1
-        ]
-        drawn = [
-            _share([same[i] for i in generator.integers(len(same), size=len(same))]) for _ in range(1000)
-        ]
+        same = [[float(a @ b) >= at for a, b in itertools.combinations(one, 2)] for one in known if len(one) > 1]
+        drawn = [_share([same[i] for i in generator.integers(len(same), size=len(same))]) for _ in range(1000)]
         low, high = np.quantile(drawn, (0.025, 0.975))
         pairs = sum(map(len, same))
-        print(
-            f"{folder.name}: {_share(same):.3f} [{low:.3f}, {high:.3f}] of {pairs} pairs of {len(same)} people match"
-        )
+        print(f"{folder.name}: {_share(same):.3f} [{low:.3f}, {high:.3f}] of {pairs} pairs of {len(same)} people match")
 
 
 def _share(groups: list[list[bool]]) -> float:

@@ -25,9 +25,7 @@ from mema.params.annotate import Annotate
 from mema.runtime import shards
 from models.images import encode_png
 
-ANNOTATE = Annotate(
-    readers=("reader_1",), senior="senior", seed=7, repeat_share=0.05, show_intended_label=False
-)
+ANNOTATE = Annotate(readers=("reader_1",), senior="senior", seed=7, repeat_share=0.05, show_intended_label=False)
 
 
 def write_images(folder: Path, count: int) -> None:
@@ -35,13 +33,7 @@ def write_images(folder: Path, count: int) -> None:
     noise = np.random.default_rng(7).integers(0, 256, (100, 96, 96, 3), np.uint8)
     pictures = [encode_png(picture) for picture in noise]
     ids = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(count)]
-    table = pa.table(
-        {
-            "image_id": ids,
-            "image": [pictures[i % 100] for i in range(count)],
-            "disease": ["bcc"] * count,
-        }
-    )
+    table = pa.table({"image_id": ids, "image": [pictures[i % 100] for i in range(count)], "disease": ["bcc"] * count})
     shards.write_shards(table, folder, shard_rows=1000)
 
 

@@ -91,9 +91,7 @@ def case(num_queries: int, num_gallery: int, dim: int, kind: str, half: bool) ->
         truth = exact(queries, gallery)
         similarity, found = nearest(queries, gallery, block_rows=BLOCK_ROWS, half=half)
         # Sums in another order differ in the last digits: a row as near as the nearest is the nearest.
-        assert np.array_equal(similarity, search.cosines(queries, gallery[found])), (
-            "a cosine is not its row's"
-        )
+        assert np.array_equal(similarity, search.cosines(queries, gallery[found])), "a cosine is not its row's"
         behind = search.cosines(queries, gallery[truth]) - similarity
         wrong = (found != truth) & (behind > 1e-15)
         assert not wrong.any(), f"{wrong.sum()} of {len(wrong)} rows are not the nearest in double precision"
@@ -114,9 +112,7 @@ def main(
     gallery: Annotated[int, typer.Option(min=1, help="patients' photos")] = 39_000,
     dim: Annotated[int, typer.Option(min=1, help="of the embeddings")] = 512,
     kind: Annotated[str, typer.Option(help=f"of faces: {', '.join(KINDS)}")] = KINDS[0],
-    single: Annotated[
-        bool, typer.Option("--single", help="as on a processor that does not multiply bf16")
-    ] = False,
+    single: Annotated[bool, typer.Option("--single", help="as on a processor that does not multiply bf16")] = False,
     rounds: harness.Rounds = 5,
     out: harness.Out = None,
 ) -> None:

@@ -59,9 +59,7 @@ def settings_of(batch_size: int, rank: int, precision: str) -> LoraSettings:
     )  # fmt: skip
 
 
-def our_step(
-    networks: StableDiffusion, moments: LatentMoments, captions: Tensor, settings: LoraSettings
-) -> Step:
+def our_step(networks: StableDiffusion, moments: LatentMoments, captions: Tensor, settings: LoraSettings) -> Step:
     """Return the step of train_lora: latents drawn from cached moments, captions from a table."""
     unet = networks.copy_of_unet()
     add_lora(unet, settings)

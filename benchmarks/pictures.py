@@ -15,11 +15,7 @@ from phantom.drawing import render, sample_phantom, sample_shot
 def pictures_of(num: int, size_px: int) -> tuple[str, np.ndarray]:
     """Return what the pictures are, and some of them, uint8 [num, size, size, 3]."""
     assets = os.environ.get("MEMA_ASSETS")
-    return (
-        ("photographs", photographs(Path(assets), num, size_px))
-        if assets
-        else ("phantoms", phantoms(num, size_px))
-    )
+    return ("photographs", photographs(Path(assets), num, size_px)) if assets else ("phantoms", phantoms(num, size_px))
 
 
 def photographs(assets: Path, num: int, size_px: int) -> np.ndarray:
@@ -34,9 +30,7 @@ def photographs(assets: Path, num: int, size_px: int) -> np.ndarray:
         if min(picture.shape[:2]) >= size_px:
             found.append(cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_AREA))
     if not found:
-        raise FileNotFoundError(
-            f"MEMA_ASSETS: no photograph of {size_px} px in {assets}/data; unset it for phantoms"
-        )
+        raise FileNotFoundError(f"MEMA_ASSETS: no photograph of {size_px} px in {assets}/data; unset it for phantoms")
     return np.stack(found)[np.arange(num) % len(found)]
 
 

@@ -100,8 +100,7 @@ def prepare(folder: Path, num_images: int) -> list[str]:
         row = [SIDE_PX, SIDE_PX, list(embedding.shape), embedding.tobytes()]
         columns = [part, *([value] * len(part) for value in row)]
         table = pa.Table.from_arrays(
-            [pa.array(c, t) for c, t in zip(columns, schemas.EMBEDDING.types, strict=True)],
-            schema=schemas.EMBEDDING,
+            [pa.array(c, t) for c, t in zip(columns, schemas.EMBEDDING.types, strict=True)], schema=schemas.EMBEDDING
         )
         shard = folder / "embeddings" / f"shard-{start // SHARD_ROWS:05d}.parquet"
         pq.write_table(table, shard, compression="zstd", row_group_size=1)
@@ -114,15 +113,7 @@ def served(folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.sam_click",
-        "serve",
-        str(folder),
-        str(port),
-        str(os.getpid()),
-    ]
+    command = [sys.executable, "-m", "benchmarks.sam_click", "serve", str(folder), str(port), str(os.getpid())]
     with subprocess.Popen(command, env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ) as process:
         try:
             while not _answers(port):

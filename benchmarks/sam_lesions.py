@@ -88,9 +88,7 @@ def clicks(segment: Segment, truth: np.ndarray, num: int) -> tuple[float, np.nda
 
 def main(
     sam: Annotated[str, typer.Option(help="SAM checkpoint, a folder")] = "data/phantom/twins/sam",
-    sheet: Annotated[
-        Path | None, typer.Option(help="picture to write: truth green, SAM red, GrabCut blue")
-    ] = None,
+    sheet: Annotated[Path | None, typer.Option(help="picture to write: truth green, SAM red, GrabCut blue")] = None,
 ) -> None:
     """Print mean IoU with its interval for one click, three clicks and a box."""
     assets = os.environ.get("MEMA_ASSETS")

@@ -54,9 +54,7 @@ def texts(generator: LoadedGenerator, prompts: list[str]) -> Tensor:
     return generator.prompt_table[[generator.prompts.index(prompt) for prompt in prompts]]
 
 
-def stock(
-    pipeline: StableDiffusionPipeline, generator: LoadedGenerator, rows: list[Row], steps: int
-) -> np.ndarray:
+def stock(pipeline: StableDiffusionPipeline, generator: LoadedGenerator, rows: list[Row], steps: int) -> np.ndarray:
     """Return images of one call of diffusers' pipeline."""
     device, dtype, size_px = pipeline.unet.device, pipeline.unet.dtype, generator.image_size_px
     donors = torch.stack([row.embedding for row in rows if row.embedding is not None])[:, None]
@@ -124,14 +122,13 @@ def case(width: float, size_px: int, num: int, batch_size: int, steps: int, prec
         "sample_batch",
         f"{num} images, {width:g} of SD1.5's width, {size_px} px, {steps} steps, batch {batch_size}, {precision}",
         ours=ours,
-        peers={
-            "one by one": lambda: loop(few),
-            "mask route": lambda: masked(batches),
-        },
-        check=check, limit=product, limit_name=f"{flop * len(batches) / 1e12:.3g} TFLOP of products",
+        peers={"one by one": lambda: loop(few), "mask route": lambda: masked(batches)},
+        check=check,
+        limit=product,
+        limit_name=f"{flop * len(batches) / 1e12:.3g} TFLOP of products",
         targets={"one by one": 3.0, "mask route": 1.3} if gpu else {},
         scale={"one by one": len(few) / num, "limit": share},
-    )  # fmt: skip
+    )
 
 
 def cost(generator: LoadedGenerator, rows: list[Row], settings: SamplingSettings) -> tuple[int, float]:

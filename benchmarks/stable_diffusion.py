@@ -106,9 +106,7 @@ def adapter(unet: UNet2DConditionModel) -> tuple[Injection, dict[str, dict[str, 
     return injection, nested
 
 
-def generator_of(
-    networks: StableDiffusion, unet: UNet2DConditionModel, injection: Injection
-) -> LoadedGenerator:
+def generator_of(networks: StableDiffusion, unet: UNet2DConditionModel, injection: Injection) -> LoadedGenerator:
     """Return what `load_generator` returns, of these networks."""
     unet.to(memory_format=torch.channels_last)
     small = CLIPVisionConfig(

@@ -101,9 +101,7 @@ def case(folder: Path, num: int, size_px: int, batch_size: int) -> Case:
     def check() -> str:
         for rows in order.split(batch_size):
             drawn = frozen.draw(rows, generator)
-            assert torch.equal(
-                drawn, to_unet(rows.half().float(), *factors)[:, None, None, None].expand_as(drawn)
-            )
+            assert torch.equal(drawn, to_unet(rows.half().float(), *factors)[:, None, None, None].expand_as(drawn))
         for row, picture in zip(few, png(few), strict=True):
             assert np.array_equal(picture, pictures[row % len(pictures)])
         keys = []
@@ -134,9 +132,7 @@ def main(
     """Assert that every photo comes back, then let the readers take turns."""
     if size_px % DOWNSAMPLING:
         raise typer.BadParameter(f"--size-px: {size_px}; allowed: multiples of {DOWNSAMPLING}")
-    harness.in_new_folder(
-        lambda folder: harness.report(case(folder, photos, size_px, batch_size), rounds, out)
-    )
+    harness.in_new_folder(lambda folder: harness.report(case(folder, photos, size_px, batch_size), rounds, out))
 
 
 if __name__ == "__main__":

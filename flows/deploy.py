@@ -8,9 +8,7 @@ from flows.worker import join_server, prefect
 from mema import params
 from mema.project import prefect_access
 
-WITH_LOGIN = (
-    f'{prefect_access.CLIENT}="$(cat {prefect_access.FILE.relative_to(prefect_access.FILE.parents[1])})"'
-)
+WITH_LOGIN = f'{prefect_access.CLIENT}="$(cat {prefect_access.FILE.relative_to(prefect_access.FILE.parents[1])})"'
 
 
 def main() -> None:
@@ -36,9 +34,7 @@ def git(*arguments: str) -> str:
     """Return git's answer; ends this process where there is none."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(
-            f"git {arguments[0]}: {done.stderr.strip()}; deploy from a checkout with at least one commit"
-        )
+        sys.exit(f"git {arguments[0]}: {done.stderr.strip()}; deploy from a checkout with at least one commit")
     return done.stdout.strip()
 
 

@@ -56,20 +56,13 @@ def turn_on_gpu(stage: str) -> Iterator[None]:
 
 
 # Whether a stage is up to date is DVC's question alone, hence no cache of Prefect's own.
-@task(
-    task_run_name="{stage}",
-    cache_policy=NO_CACHE,
-    retries=1,
-    retry_delay_seconds=10,
-    retry_condition_fn=was_killed,
-)
+@task(task_run_name="{stage}", cache_policy=NO_CACHE, retries=1, retry_delay_seconds=10, retry_condition_fn=was_killed)
 def bring_up_to_date(stage: str) -> None:
     """Run `dvc repro <stage>`; its lines become the task's log."""
     with turn_on_gpu(stage):
         dvc.reproduce(
-            stage, get_run_logger().info, pull=remotes.configured(),
-            timeout_seconds=3600 * graph.metas()[stage].hours,
-        )  # fmt: skip
+            stage, get_run_logger().info, pull=remotes.configured(), timeout_seconds=3600 * graph.metas()[stage].hours
+        )
 
 
 @task(cache_policy=NO_CACHE)
@@ -94,7 +87,5 @@ def publish() -> None:
     if remotes.configured():
         remotes.push(log.info)
     else:
-        log.warning(
-            "no DVC remotes are set up, so the data stay on this machine (docs/operating.md, Remotes)"
-        )
+        log.warning("no DVC remotes are set up, so the data stay on this machine (docs/operating.md, Remotes)")
     versions.commit_results(f"runs/{flow_run.name}", log.warning)

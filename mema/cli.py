@@ -39,9 +39,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
 ) -> None:
     """Stop early, with a remedy, where this is no checkout of the project."""
     if not Path("dvc.yaml").exists():
@@ -109,9 +107,7 @@ def status(as_json: AsJson = False) -> None:
         timings = {name: headline.read(Path(".scratch/timings") / f"{name}.json") for name in graph.stages()}
         if as_json:
             others = {name: None for name in stale if name not in timings}
-            typer.echo(
-                json.dumps({n: {"stale": stale.get(n, []), "took": t} for n, t in (timings | others).items()})
-            )
+            typer.echo(json.dumps({n: {"stale": stale.get(n, []), "took": t} for n, t in (timings | others).items()}))
             return
         for name, timing in timings.items():
             typer.echo(f"{'stale' if name in stale else 'ok':6} {name:22} {_took(timing or {})}".rstrip())
@@ -142,9 +138,7 @@ def table() -> None:
 
 
 @app.command()
-def report(
-    browser: Annotated[bool, typer.Option("--open", help="Open the first in a browser.")] = False,
-) -> None:
+def report(browser: Annotated[bool, typer.Option("--open", help="Open the first in a browser.")] = False) -> None:
     """Say where the report's pages are, and of when."""
     pages = _pages()
     if browser and pages:

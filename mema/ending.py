@@ -19,7 +19,5 @@ def ending() -> Iterator[None]:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(MISTAKE) from None
     except OSError as error:
-        typer.echo(
-            f"error: {error.strerror or type(error).__name__} (a file or folder of the command)", err=True
-        )
+        typer.echo(f"error: {error.strerror or type(error).__name__} (a file or folder of the command)", err=True)
         raise typer.Exit(MISTAKE) from None

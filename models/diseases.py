@@ -23,9 +23,7 @@ def prompt(disease: str, severity: str = "") -> str:
     if disease not in DISEASE_NAMES:
         raise ValueError(f"disease: {disease!r} is not one of {', '.join(DISEASES)}")
     if severity and (severity not in SEVERITIES or disease == "normal"):
-        raise ValueError(
-            f"severity: {severity!r} for {disease!r}; allowed: {', '.join(SEVERITIES)} (none for normal)"
-        )
+        raise ValueError(f"severity: {severity!r} for {disease!r}; allowed: {', '.join(SEVERITIES)} (none for normal)")
     text = f"A face, eye with {DISEASE_NAMES[disease]}"
     return f"{text}, {severity}-level" if severity else text
 
@@ -33,7 +31,5 @@ def prompt(disease: str, severity: str = "") -> str:
 def all_prompts() -> tuple[str, ...]:
     """Return the empty prompt, then every caption and every severity prompt, in a fixed order."""
     captions = [prompt(disease) for disease in DISEASES]
-    graded = [
-        prompt(disease, severity) for disease in DISEASES if disease != "normal" for severity in SEVERITIES
-    ]
+    graded = [prompt(disease, severity) for disease in DISEASES if disease != "normal" for severity in SEVERITIES]
     return ("", *captions, *graded)

@@ -35,9 +35,7 @@ def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     except cv2.error:  # no bytes at all, or more pixels than OpenCV allows
         bgr = None
     if bgr is None:
-        raise ValueError(
-            f"image: {len(data)} bytes that are no readable picture; make or copy the file again"
-        )
+        raise ValueError(f"image: {len(data)} bytes that are no readable picture; make or copy the file again")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
@@ -56,11 +54,7 @@ def tile(images: UInt8[np.ndarray, "n h w 3"], columns: int) -> UInt8[np.ndarray
     rows = -(-n // columns)
     sheet = np.full((rows * columns, height, width, 3), 255, np.uint8)
     sheet[:n] = images
-    return (
-        sheet.reshape(rows, columns, height, width, 3)
-        .swapaxes(1, 2)
-        .reshape(rows * height, columns * width, 3)
-    )
+    return sheet.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
 
 
 def num_threads() -> int:

@@ -98,10 +98,7 @@ def _severity(true: str, skill: Skill, rng: np.random.Generator) -> str:
 
 
 def outline(
-    mask: Bool[np.ndarray, "h w"],
-    proposal: Bool[np.ndarray, "h w"] | None,
-    skill: Skill,
-    rng: np.random.Generator,
+    mask: Bool[np.ndarray, "h w"], proposal: Bool[np.ndarray, "h w"] | None, skill: Skill, rng: np.random.Generator
 ) -> Bool[np.ndarray, "h w"]:
     """Return the mask he hands in: the proposal as it is where it is near the one in his mind, else that."""
     meant = jitter(mask, skill.mask_shift, skill.mask_growth, rng)

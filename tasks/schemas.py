@@ -19,13 +19,7 @@ FACE = pa.schema(
 )
 
 PATIENT_FACE = pa.schema(
-    [
-        *FACE,
-        ("patient_id", pa.string()),
-        ("visit_date", pa.string()),
-        ("eye", pa.string()),
-        ("disease", pa.string()),
-    ]
+    [*FACE, ("patient_id", pa.string()), ("visit_date", pa.string()), ("eye", pa.string()), ("disease", pa.string())]
 )
 
 PUBLIC_FACE = FACE
@@ -116,7 +110,7 @@ _BALLOT = pa.struct(
         _column("quality", pa.string(), "usable or low; low is a rejection"),
         _column("confidence", pa.string(), "how sure the reader was: low, medium or high; empty if unsaid"),
     ]
-)  # fmt: skip
+)
 
 # What leaves: no row of the plan, no injection weight and no donor by the digest of a face that anybody can compute.
 MEMA = pa.schema(

@@ -38,9 +38,7 @@ def estimate(value: float | None, reach: float = 0.1, n: int = 42, **more: objec
 
 
 def share(value: float, reach: float = 0.1, n: int = 42) -> dict[str, Any]:
-    return estimate(value, n=n) | {
-        "ci95": [round(max(0.0, value - reach), 4), round(min(1.0, value + reach), 4)]
-    }
+    return estimate(value, n=n) | {"ci95": [round(max(0.0, value - reach), 4), round(min(1.0, value + reach), 4)]}
 
 
 def medical() -> list[dict[str, Any]]:
@@ -64,12 +62,8 @@ def identity() -> list[dict[str, Any]]:
                 r: estimate(max(0.0, round(distance - 0.02 * k, 2)), 0.05 * (distance > 0))
                 for k, r in enumerate(RECOGNISERS)
             },
-            "verification_accuracy": {
-                r: share(1 - distance / 3, n=84) | {"reversed": 0.51} for r in RECOGNISERS
-            },
-            "match_rate": {
-                r: share(1 - distance / 1.5) | {"gallery": 160, "chance": 0.0063} for r in RECOGNISERS
-            },
+            "verification_accuracy": {r: share(1 - distance / 3, n=84) | {"reversed": 0.51} for r in RECOGNISERS},
+            "match_rate": {r: share(1 - distance / 1.5) | {"gallery": 160, "chance": 0.0063} for r in RECOGNISERS},
             "match_rate_originals": {r: share(1 - distance / 1.6) for r in RECOGNISERS},
         }
         for name, (_, distance) in METHODS.items()
@@ -110,11 +104,7 @@ def reversibility(psnr: float = 24.3, wrong_psnr: float = 15.1) -> dict[str, Any
 
 def ablation() -> dict[str, Any]:
     def pair(signs: float, distance: float, **more: object) -> dict[str, Any]:
-        return {
-            "med_class": share(signs),
-            "id_dis": estimate(distance, 0.05),
-            "psnr": estimate(24.0, 0.5),
-        } | more
+        return {"med_class": share(signs), "id_dis": estimate(distance, 0.05), "psnr": estimate(24.0, 0.5)} | more
 
     rows = [
         pair(
@@ -131,15 +121,13 @@ def ablation() -> dict[str, Any]:
             pair(s, d, value=w, psnr=estimate(p, 0.5))
             for w, s, d, p in [(0.01, 0.7, 1.33, 20.0), (0.1, 0.72, 1.31, 24.3), (1, 0.69, 1.22, 26.0)]
         ],
-    }  # fmt: skip
+    }
     encoders = [
         pair(0.60, 1.30, encoder="vit"),
         pair(0.66, 1.30, encoder="vit_mae"),
         pair(0.72, 1.31, encoder="diffusion"),
     ]
-    return {
-        "rows": rows, "encoders": encoders, "sweeps": sweeps, "steps": 400, "recogniser": "sphereface"
-    }  # fmt: skip
+    return {"rows": rows, "encoders": encoders, "sweeps": sweeps, "steps": 400, "recogniser": "sphereface"}
 
 
 def clinical() -> dict[str, Any]:
@@ -195,10 +183,7 @@ def write_pictures(root: Path, size: int = 24, methods: Sequence[str] = tuple(ME
 
 def write_method(folder: Path, method: str, rows: Sequence[dict[str, Any]]) -> None:
     """Write what a method made: the original with a tint of the method's own, so that its pictures are told."""
-    names = [
-        pa.field("image_id", pa.string()),
-        *(pa.field(n, pa.binary()) for n in ("image", "recovered", "wrong")),
-    ]
+    names = [pa.field("image_id", pa.string()), *(pa.field(n, pa.binary()) for n in ("image", "recovered", "wrong"))]
     made = []
     for row in rows:
         kinds = ("image", "recovered", "wrong") if method == "medsem" else ("image",)

@@ -68,9 +68,7 @@ def run(folder: Path, stage: str) -> str:
     for path in outs(folder, stage):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        command(folder, stage), cwd=folder, env=environment(), capture_output=True, text=True
-    )
+    done = subprocess.run(command(folder, stage), cwd=folder, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return digest(folder, stage)
 

@@ -16,18 +16,7 @@ COLUMNS = ("patient_id", "visit_date", "eye", "diagnosis_code", "diagnosis", "ag
 FILES = [f"{folder}{name}" for folder in ("", "station 2/", "Ärzte/")
          for name in ("IMG_0001.jpg", "Zoë.png", "b.c.jpeg", "眼.png", "late.JPG")]  # fmt: skip
 YES = ("yes", "Ja", "oui", "是", "1", "TRUE", "signed", "Erteilt")
-NO = (
-    "no",
-    "Nein",
-    "non",
-    "否",
-    "0",
-    "refused",
-    "widerrufen am 3.4.",
-    "retiré",
-    "yes, withdrawn 2021",
-    "不同意",
-)
+NO = ("no", "Nein", "non", "否", "0", "refused", "widerrufen am 3.4.", "retiré", "yes, withdrawn 2021", "不同意")
 
 
 @dataclass
@@ -47,9 +36,7 @@ class World:
         """Photos that some row refuses, itself or as their patient's."""
         refusing = [row for row in self.rows if row["_refuses"]]
         people = {row["_patient"] for row in refusing} - {""}
-        return {row["_photo"] for row in refusing} | {
-            name for name, owner in self.owner.items() if owner in people
-        }
+        return {row["_photo"] for row in refusing} | {name for name, owner in self.owner.items() if owner in people}
 
     @property
     def disputed(self) -> set[str]:
@@ -138,9 +125,7 @@ def claim_for_another(world: World) -> None:
     """A second row gives a photo to somebody else, under another spelling of its path."""
     row = dict(world.pick())
     path = f"photos/{row['_photo']}"
-    row["patient_id"] = row["_patient"] = world.rng.choice(
-        sorted({*world.owner.values()} - {row["_patient"]})
-    )
+    row["patient_id"] = row["_patient"] = world.rng.choice(sorted({*world.owner.values()} - {row["_patient"]}))
     row |= {"sex": "", "age": "", "_refuses": "", "consent": "yes"}
     row["file"] = world.rng.choice([path, path.upper(), "./" + path, path.replace("/", "\\"), "/mnt/" + path])
     world.rows.insert(world.rng.randrange(len(world.rows)), row)
@@ -151,9 +136,7 @@ def repeat_row(world: World) -> None:
 
 
 def doubt(world: World) -> None:
-    world.pick()["diagnosis"] = world.rng.choice(
-        ["V.a. BCC", "BCC?", "疑似结膜炎", "pas de BCC", "BCC und SCC"]
-    )
+    world.pick()["diagnosis"] = world.rng.choice(["V.a. BCC", "BCC?", "疑似结膜炎", "pas de BCC", "BCC und SCC"])
 
 
 def spoil_an_optional_cell(world: World) -> None:
@@ -192,9 +175,7 @@ def add_lines(world: World) -> None:
     def change(lines: list[str]) -> list[str]:
         at = 1 + int(where * len(lines))
         added = {"blank": "", "heading": lines[0], "sum": "Total: 15"}
-        return (
-            ["Export der Augenklinik", *lines] if kind == "title" else [*lines[:at], added[kind], *lines[at:]]
-        )
+        return ["Export der Augenklinik", *lines] if kind == "title" else [*lines[:at], added[kind], *lines[at:]]
 
     if not any(
         "\n" in row["diagnosis"] for row in world.rows
@@ -223,9 +204,7 @@ def write(world: World, path: Path, encoding: str, delimiter: str, end: str, quo
     for change in world.raw:
         lines = change(lines)
     if encoding == "one row of cp1252":
-        chosen = next(
-            (i for i, line in enumerate(lines) if re.search("[ëÄ]", line) and _fits_cp1252(line)), None
-        )
+        chosen = next((i for i, line in enumerate(lines) if re.search("[ëÄ]", line) and _fits_cp1252(line)), None)
         data = end.encode().join(
             line.encode("cp1252") if i == chosen else line.encode() for i, line in enumerate(lines)
         )

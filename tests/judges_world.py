@@ -23,9 +23,7 @@ def section(dinov2: Path) -> TrainJudges:
         "image_size_px": 96, "steps": 2, "batch_size": 4, "learning_rate": 1e-3, "layer_decay": 0.8,
         "weight_decay": 0.05, "label_smoothing": 0.0, "check_every": 1,
     }  # fmt: skip
-    segmenter = {
-        "image_size_px": 64, "filters": [4, 4, 4, 4], "steps": 2, "batch_size": 2, "learning_rate": 1e-3,
-    }  # fmt: skip
+    segmenter = {"image_size_px": 64, "filters": [4, 4, 4, 4], "steps": 2, "batch_size": 2, "learning_rate": 1e-3}
     values = {"dinov2": str(dinov2), "classifier": classifier, "segmenter": segmenter}
     return TrainJudges.model_validate(values | {"bootstrap": 50, "seed": 7})
 
@@ -42,9 +40,7 @@ def write_world(num_seg: dict[str, int] = NUM_SEG) -> None:
     for split, each in (("train", 2), ("select", 1), ("val", 2)):
         diseases = list(DISEASES) * each
         images = [face(rng) for _ in diseases]
-        write_split(
-            Path("mema") / split, schemas.MEMA, images, {"disease": diseases, "planned_disease": diseases}
-        )
+        write_split(Path("mema") / split, schemas.MEMA, images, {"disease": diseases, "planned_disease": diseases})
         val = images
     for split, num in num_seg.items():
         images = val[:num] if split == "val" else [face(rng) for _ in range(num)]

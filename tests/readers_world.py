@@ -23,11 +23,7 @@ GOOD = Skill(
     accuracy=0.92, lookalikes=0.8, severity_accuracy=0.85, false_low=0.02, true_low=0.9, mask_shift=0.06,
     mask_growth=0.06, accept_iou=0.85, skip_share=0.005,
 )  # fmt: skip
-SKILLS = {
-    "reader_1": GOOD,
-    "reader_2": replace(GOOD, accuracy=0.87),
-    "reader_3": replace(GOOD, accuracy=0.82),
-}
+SKILLS = {"reader_1": GOOD, "reader_2": replace(GOOD, accuracy=0.87), "reader_3": replace(GOOD, accuracy=0.82)}
 SENIOR = replace(GOOD, accuracy=0.97, skip_share=0.0)
 
 

@@ -79,9 +79,7 @@ def write_world(data: Path) -> None:
     )  # fmt: skip
     durable.write_json(metrics / "prelabel.json", {"first_masks": {"n": 80, "proposed": 60, "share": 0.75,
         "ci95": [0.64, 0.83], "mean_score": 0.8}})  # fmt: skip
-    report_readers.run(
-        metrics, *sets, data / "report_readers/index.html", title="T", profile="phantom", num_examples=3
-    )
+    report_readers.run(metrics, *sets, data / "report_readers/index.html", title="T", profile="phantom", num_examples=3)
     judges = judges_world.section(judges_world.toy_pretrained(data / "toy"))
     train_judges.run(*sets, data / "judges", metrics / "train_judges.json", judges)
     shutil.rmtree(data / "toy")
@@ -114,8 +112,7 @@ def write_generated(data: Path, rng: np.random.Generator) -> None:
     selection, schema = shards.read_table(data / "selected"), schemas.screened(["arcface"])
     others = [encode_png(image) for image in noise(rng, 40)]
     made = pa.Table.from_pylist(
-        [{"image_id": f"other-{k}", "image": image, "arm": "direct"} for k, image in enumerate(others)],
-        schema=schema,
+        [{"image_id": f"other-{k}", "image": image, "arm": "direct"} for k, image in enumerate(others)], schema=schema
     )
     whole = pa.concat_tables([selection, made])
     shards.write_shards(whole.select(schemas.SAMPLE.names), data / "samples", shard_rows=100)
@@ -127,13 +124,9 @@ def write_generated(data: Path, rng: np.random.Generator) -> None:
     for name in sorted(drawn):
         durable.write_bytes(data / name, rng.bytes(5000))
     changed = noise(rng, 8)
-    write_faces(
-        data / "deidentified/inpaint", pa.schema([("image_id", pa.string()), ("image", pa.binary())]), changed
-    )
+    write_faces(data / "deidentified/inpaint", pa.schema([("image_id", pa.string()), ("image", pa.binary())]), changed)
     for page, shown in (("report", whole.slice(0, 340)), ("report_benchmark", None)):
-        pictures = (
-            [encode_png(image) for image in changed] if shown is None else shown["image"].to_pylist()[-9:]
-        )
+        pictures = [encode_png(image) for image in changed] if shown is None else shown["image"].to_pylist()[-9:]
         durable.write_bytes(data / page / "index.html", html_of(pictures))
 
 
@@ -177,13 +170,9 @@ class Secrets:
     @classmethod
     def of(cls, data: Path, paths: Iterable[str]) -> "Secrets":
         """Collect them from the restricted outputs; the pictures of MeMa are no secret."""
-        found = [
-            f for p in paths for f in ([data / p] if (data / p).is_file() else sorted((data / p).rglob("*")))
-        ]
+        found = [f for p in paths for f in ([data / p] if (data / p).is_file() else sorted((data / p).rglob("*")))]
         files = {str(f.relative_to(data)): f.read_bytes() for f in found if f.is_file()}
-        released = {
-            picture for f in (data / "mema").rglob("*.parquet") for picture in pictures_in(f.read_bytes())
-        }
+        released = {picture for f in (data / "mema").rglob("*.parquet") for picture in pictures_in(f.read_bytes())}
         hidden = {p for content in files.values() for p in pictures_in(content)} - released
         faces = np.stack([thumbnail(p) for p in sorted(hidden) if not is_grey(p)])
         people = shards.read_table(data / "patients/faces").to_pylist()

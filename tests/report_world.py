@@ -50,9 +50,7 @@ def screened(folder: Path, images: list[np.ndarray], similarity: float, rows: li
     """Write samples; a row is arm, disease, severity, weight, donor, source_row."""
     arm, disease, severity, weight, donor, source = map(list, zip(*rows, strict=True))
     schema = schemas.screened(list(NAMES))
-    more = {
-        f"similarity_{name}": [similarity - 0.01 * k for k in range(len(rows))] for name in NAMES
-    }  # fmt: skip
+    more = {f"similarity_{name}": [similarity - 0.01 * k for k in range(len(rows))] for name in NAMES}
     reason = ["resembles_patient:arcface" if similarity > THRESHOLD else ""] * len(rows)
     write(
         folder, schema, images, plan_row=list(range(len(rows))), arm=arm, disease=disease, severity=severity,
@@ -71,18 +69,12 @@ def leakage(direct: int, injected: int) -> dict:
         "floor": rate(1, 100),
         "ceiling": rate(19, 20),
     }
-    row = {
-        "threshold": THRESHOLD,
-        "fpir": 0.008,
-        "fpir_ci95": [0.001, 0.02],
-        "num_calibration": 250,
-        "fmr": 1e-4,
-    }
+    row = {"threshold": THRESHOLD, "fpir": 0.008, "fpir_ci95": [0.001, 0.02], "num_calibration": 250, "fmr": 1e-4}
     return {
         "recognisers": {name: row | arms for name in NAMES},
         "average": {name: average_rate([arm, arm]) for name, arm in arms.items()},
         "screened": {"n": 44, "kept": 38, "rejected": 6, "reasons": {"resembles_patient:arcface": 6}},
-    }  # fmt: skip
+    }
 
 
 def recheck(released: int = 1, n: int = 200, seen: int = 30) -> dict:
@@ -91,12 +83,7 @@ def recheck(released: int = 1, n: int = 200, seen: int = 30) -> dict:
     def rate(leaked: int, n: int) -> dict:
         return leak_rate(np.array([1.0] * leaked + [0.0] * (n - leaked)), THRESHOLD)
 
-    row = {
-        "threshold": THRESHOLD,
-        "released": rate(released, n),
-        "floor": rate(2, 100),
-        "ceiling": rate(seen, 30),
-    }
+    row = {"threshold": THRESHOLD, "released": rate(released, n), "floor": rate(2, 100), "ceiling": rate(seen, 30)}
     return {"recognisers": {"stranger": row}}
 
 
@@ -105,11 +92,7 @@ def distribution(guided: float = 0.02) -> dict:
         measured = {"guided": low, "random": 0.15}
         return {arm: {"value": v, "ci95": [v - 0.01, v + 0.01], "n": 40} for arm, v in measured.items()}
 
-    labels = {
-        "disease": DISEASES,
-        "age": ("0-20", "20-40", "40-60", "60-80", "80-101"),
-        "gender": ("female", "male"),
-    }
+    labels = {"disease": DISEASES, "age": ("0-20", "20-40", "40-60", "60-80", "80-101"), "gender": ("female", "male")}
     return {
         "wasserstein": {name: pair(guided) for name in labels},
         "planned": {name: {"guided": 0.004, "random": 0.2} for name in labels},
@@ -120,20 +103,14 @@ def distribution(guided: float = 0.02) -> dict:
             name: {arm: {label: 1 / len(part) for label in part} for arm in ("patients", "guided", "random")}
             for name, part in labels.items()
         },
-    }  # fmt: skip
+    }
 
 
 def write_metrics(data: Path, **changes: dict) -> None:
     index = RNG.integers(0, 8, 60)
     seen = np.where(RNG.random(60) < 0.8, index, 0)
     severity = ["" if k == 0 else SEVERITIES[i % 3] for i, k in enumerate(index)]
-    ingested = {
-        "in": 14,
-        "kept": 12,
-        "quarantined": 2,
-        "reasons": {"file_missing": 2},
-        "flags": {},
-    }
+    ingested = {"in": 14, "kept": 12, "quarantined": 2, "reasons": {"file_missing": 2}, "flags": {}}
     values = {
         "ingest_public": ingested | {"reasons": {"<b>odd</b>": 2}}, "leakage": leakage(30, 3),
         "recheck_identity": recheck(),
@@ -156,15 +133,11 @@ def build(root: Path) -> None:
     lines = [("strip", "ptosis", "mid", w, ids[0] if w else "", k) for k in range(2) for w in WEIGHTS]
     drawn = [phantom("ptosis", "mid") for _ in lines]
     passed, failed = [k for k in range(8) if k not in (0, 4)], [0, 4]
-    screened(
-        data / "screened/kept", made + [drawn[k] for k in passed], 0.4, rows + [lines[k] for k in passed]
-    )
+    screened(data / "screened/kept", made + [drawn[k] for k in passed], 0.4, rows + [lines[k] for k in passed])
     direct = [("direct", "bcc", "heavy", 0.0, "", -1)] * 4
     bad = [drawn[k] for k in failed] + [noisy(face) for face in faces[:4]]
     screened(data / "screened/rejected", bad, 0.9, [lines[k] for k in failed] + direct)
-    plan = {
-        field.name: [field.type.to_pandas_dtype()()] * 29 for field in schemas.PLAN if field.name != "arm"
-    }
+    plan = {field.name: [field.type.to_pandas_dtype()()] * 29 for field in schemas.PLAN if field.name != "arm"}
     arms = ["injected"] * 21 + ["strip"] * 8
     (data / "plan").mkdir()
     shards.write_table(data / "plan/plan.parquet", pa.table({**plan, "arm": arms}, schema=schemas.PLAN))

@@ -39,9 +39,7 @@ def test_every_path_of_params_arrives_whole(tmp_path: Path) -> None:
     for key in keys:
         *parents, last = key.split(".")
         value(document, ".".join(parents))[last] = ODD.format(last)
-    document["release_key"] = {
-        "path": "data/hospital/keys/release.key"
-    }  # everybody's key is for phantoms alone
+    document["release_key"] = {"path": "data/hospital/keys/release.key"}  # everybody's key is for phantoms alone
     Params.model_validate(document)  # these are allowed
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document, allow_unicode=True))
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
@@ -51,9 +49,7 @@ def test_every_path_of_params_arrives_whole(tmp_path: Path) -> None:
     assert set(rendered) == set(COMMANDS)
     seen = set()
     for name, command in rendered.items():
-        expected = [
-            document_word(document, word, seen) for word in COMMANDS[name]["cmd"].replace('"', "").split()
-        ]
+        expected = [document_word(document, word, seen) for word in COMMANDS[name]["cmd"].replace('"', "").split()]
         assert shlex.split(command) == expected
         script = f"python() {{ printf '%s\\0' python \"$@\"; }}; {command}"  # as the shell itself reads it
         told = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -20,20 +20,9 @@ from mema.runtime import entry
 ROOT = Path(__file__).parents[1]
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 METAS = graph.metas(ROOT / "dvc.yaml")
-COMMON_WORDS = {
-    "report",
-    "select",
-    "sample",
-    "annotations",
-}  # stages that have a word of everyday use for their name
-PARAMS = (
-    "mema/params/",
-    "phantom/params.py",
-)  # bounds change no result: the values themselves are followed as params
-RUNTIME, FORMAT = (
-    "mema/runtime/",
-    "mema/runtime/FORMAT",
-)  # the bytes that the runtime writes are followed by FORMAT
+COMMON_WORDS = {"report", "select", "sample", "annotations"}  # stages that have a word of everyday use for their name
+PARAMS = ("mema/params/", "phantom/params.py")  # bounds change no result: the values themselves are followed as params
+RUNTIME, FORMAT = ("mema/runtime/", "mema/runtime/FORMAT")  # the bytes that the runtime writes are followed by FORMAT
 
 
 def module_of(stage: str) -> str:
@@ -62,13 +51,9 @@ def test_the_folders_of_tasks_are_the_flows_and_what_travels_to_workers() -> Non
 
 
 def test_flows_name_no_stage() -> None:
-    words = {
-        file.name: set(re.findall(r"[a-z_]+", file.read_text())) for file in (ROOT / "flows").glob("*.py")
-    }
+    words = {file.name: set(re.findall(r"[a-z_]+", file.read_text())) for file in (ROOT / "flows").glob("*.py")}
     flows = {meta.flow for meta in METAS.values()}
-    assert {
-        name: found for name, text in words.items() if (found := text & set(GRAPH) - flows - COMMON_WORDS)
-    } == {}
+    assert {name: found for name, text in words.items() if (found := text & set(GRAPH) - flows - COMMON_WORDS)} == {}
 
 
 @pytest.mark.parametrize("stage", GRAPH)
@@ -100,9 +85,7 @@ def test_a_stage_depends_on_every_module_that_it_imports(stage: str) -> None:
 
 def test_no_stage_lists_beside_its_entry_what_its_unfinished_work_follows_from() -> None:
     lists = re.compile(r"fingerprint = durable|__path__|^(CODE|MODELS|FILES) = ", re.MULTILINE)
-    files = [
-        file for file in (ROOT / "tasks").rglob("*.py") if file.name != "entry.py"
-    ]  # the entry's own files
+    files = [file for file in (ROOT / "tasks").rglob("*.py") if file.name != "entry.py"]  # the entry's own files
     assert [file.name for file in files if lists.search(file.read_text())] == []
 
 
@@ -169,9 +152,7 @@ def test_the_plotted_losses_are_those_that_the_training_reports() -> None:
     (curves,) = (plot for plot in plots if isinstance(plot, dict))
     (drawn,) = curves.values()
     losses = json.loads((ROOT / "data/metrics/train_deid.json").read_text())["losses"]
-    assert drawn["y"] == {
-        f"data/deid/live/plots/metrics/loss/{name}.tsv": name for name in drawn["y"].values()
-    }
+    assert drawn["y"] == {f"data/deid/live/plots/metrics/loss/{name}.tsv": name for name in drawn["y"].values()}
     assert set(drawn["y"].values()) == set(losses)
 
 

@@ -37,15 +37,7 @@ def toy_model(med_channels: int = 0) -> MedSemDeID:
     """Return seeded networks whose ciphers already change what they are given."""
     torch.manual_seed(1)
     config = DeidConfig(
-        SIZE_PX,
-        4,
-        med_channels,
-        width=96,
-        num_layers=1,
-        num_heads=2,
-        mlp_width=64,
-        head_width=16,
-        num_eigenfaces=2,
+        SIZE_PX, 4, med_channels, width=96, num_layers=1, num_heads=2, mlp_width=64, head_width=16, num_eigenfaces=2
     )
     model = MedSemDeID(config)
     for cipher in (model.encryptor, model.decryptor):

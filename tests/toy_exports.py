@@ -26,9 +26,9 @@ def choice(name: str, *values: str) -> dict[str, Any]:
 
 def brush(mask: np.ndarray, **changes: Any) -> dict[str, Any]:
     """A region with the SDK's own run lengths."""
-    value = {
-        "format": "rle", "rle": mask2rle(mask.astype(np.uint8) * 255), "brushlabels": ["lesion"],
-    } | changes.pop("value", {})  # fmt: skip
+    value = {"format": "rle", "rle": mask2rle(mask.astype(np.uint8) * 255), "brushlabels": ["lesion"]} | changes.pop(
+        "value", {}
+    )
     region = {
         "from_name": "lesion", "to_name": "face", "type": "brushlabels", "image_rotation": 0,
         "original_width": mask.shape[1], "original_height": mask.shape[0],
@@ -51,9 +51,7 @@ def task(key: str, *annotations: Any, image_id: str = "", number: int = 1) -> di
 def entry(*keys: str, user: int = USER, project: int = 1, round_: str = "reading") -> dict[str, Any]:
     """A reader of the manifest, whose task `k` shows `image_k`."""
     tasks = [{"key": key, "image_id": f"image_{key}", "copy": 0} for key in keys]
-    return {
-        "user_id": user, "email": f"Reader-{user}@example.org", "project": project, "round": round_, "tasks": tasks,
-    }  # fmt: skip
+    return {"user_id": user, "email": f"Reader-{user}@example.org", "project": project, "round": round_, "tasks": tasks}
 
 
 def reader(*keys: str) -> Reader:

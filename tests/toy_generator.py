@@ -102,9 +102,7 @@ def _image_encoder() -> CLIPVisionModelWithProjection:
 def build_pipeline() -> StableDiffusionPipeline:
     """Return the pipeline with seeded weights."""
     torch.manual_seed(0)
-    scheduler = DDPMScheduler(
-        beta_schedule="scaled_linear", prediction_type="v_prediction", clip_sample=False
-    )
+    scheduler = DDPMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction", clip_sample=False)
     tokenizer = _tokenizer()
     return StableDiffusionPipeline(
         vae=_vae(),
@@ -113,9 +111,7 @@ def build_pipeline() -> StableDiffusionPipeline:
         unet=_unet(),
         scheduler=DPMSolverMultistepScheduler.from_config(scheduler.config),
         safety_checker=None,
-        feature_extractor=CLIPImageProcessor(
-            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-        ),
+        feature_extractor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
         image_encoder=_image_encoder(),
         requires_safety_checker=False,
     )

@@ -43,9 +43,7 @@ def deid(
     expect_faces: Annotated[
         int | None, typer.Option(min=1, help="Turn away a photo on which another number is found.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option(help="Only report what would be done; OUT stays as it is.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only report what would be done; OUT stays as it is.")] = False,
 ) -> None:
     """Replace every face by nobody's, which shows the same disease; seal beside it what brings it back."""
     with ending():
@@ -75,9 +73,7 @@ def deid(
                 found = run_jobs(todo, work, "deid_dry_run", trail)
                 raise typer.Exit(conclude(found, "would be de-identified", folder if whole else None))
             root = out if whole else todo.jobs[0].root
-            run = _Run(
-                "deid", "de-identified", root, folder if whole else None, lambda: halves(out) if whole else []
-            )
+            run = _Run("deid", "de-identified", root, folder if whole else None, lambda: halves(out) if whole else [])
             raise typer.Exit(run(todo, work, trail))
 
 

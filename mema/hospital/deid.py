@@ -89,10 +89,7 @@ class Deid:
         if not account.faces:
             raise Rejection("no_face", f"none of {account.smallest_seen_px:.0f} px or more was found")
         account.plan = plan_faces(
-            account.faces,
-            rgb.shape,
-            self.network.image_size_px,
-            self.eyes.first(rgb, self.network.image_size_px),
+            account.faces, rgb.shape, self.network.image_size_px, self.eyes.first(rgb, self.network.image_size_px)
         )
         if account.plan.doubtful and self.settings.doubtful_faces == "refuse":
             turned = any(face.turned for face in account.plan.doubtful)
@@ -142,12 +139,7 @@ class Deid:
         return contents, keys
 
     def _replace(
-        self,
-        rgb: np.ndarray,
-        data: bytes,
-        name: str,
-        prior: tuple[Contents, Keys] | None,
-        account: Account,
+        self, rgb: np.ndarray, data: bytes, name: str, prior: tuple[Contents, Keys] | None, account: Account
     ) -> tuple[Contents, Keys, bytes]:
         """Return what to seal, under which keys, and the picture's file; a prior run's id gives its picture."""
         model = self.network.deidentifier

@@ -98,9 +98,7 @@ def why_failed(error: Exception) -> tuple[str, str] | None:
         if error.errno == errno.ENAMETOOLONG:
             return "name_too_long", TOO_LONG
         return "file_error", error.strerror or type(error).__name__
-    if isinstance(error, MemoryError) or (
-        isinstance(error, cv2.error) and error.code == cv2.Error.STS_NO_MEM
-    ):
+    if isinstance(error, MemoryError) or (isinstance(error, cv2.error) and error.code == cv2.Error.STS_NO_MEM):
         return "too_large", "not enough memory for its pixels"
     # decoders and networks raise dozens of types, whose texts may hold a name
     return "unexpected_error", type(error).__name__
@@ -152,9 +150,7 @@ def _summary(run: Run, failed: Sequence[Done], done: str) -> str:
     if failed:
         line += f", {len(failed)} failed: {_counts(Counter(result.reason for result in failed))}"
     line += f", {run.not_begun} not done" if run.not_begun else ""
-    line += (
-        f"; beside them {run.others.total()} that are no photos: {_counts(run.others)}" if run.others else ""
-    )
+    line += f"; beside them {run.others.total()} that are no photos: {_counts(run.others)}" if run.others else ""
     return line
 
 

@@ -13,28 +13,11 @@ from models.photos.listing import Listing, list_folder, name_of
 PICTURE, SIDECAR = ".png", ".mema"
 PHOTO_ENDINGS = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".dib"),
-    *(
-        ".heic",
-        ".heif",
-        ".hif",
-        ".avif",
-        ".jp2",
-        ".j2k",
-        ".jxl",
-        ".dcm",
-        ".dng",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-    ),
+    *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jxl", ".dcm", ".dng", ".cr2", ".cr3", ".nef", ".arw"),
     "",
 }
 Refused = tuple[str, str, str]  # name, reason, detail
-LOST_SIDECAR = (
-    "no_sidecar",
-    "a picture without its side-car: nothing brings the photo back; find the side-car",
-)
+LOST_SIDECAR = ("no_sidecar", "a picture without its side-car: nothing brings the photo back; find the side-car")
 LOST_PICTURE = (
     "sidecar_without_picture",
     "the picture of this side-car is gone: put it back, or de-identify the same photo into the same OUT",
@@ -91,9 +74,7 @@ def zone(reports: str, command: str, place: Path, out: Path | None = None) -> Pa
     name = f"mema-{command}-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:12]}"
     folder = ((Path(reports).resolve() if reports else whole.parent) / name).resolve()
     if out is not None and folder.is_relative_to(out.resolve()):
-        raise ValueError(
-            "deid_files.reports: lies within OUT, which leaves the hospital; name a folder outside"
-        )
+        raise ValueError("deid_files.reports: lies within OUT, which leaves the hospital; name a folder outside")
     return folder
 
 
@@ -184,9 +165,7 @@ class _Pairs:
 
     def halves(self) -> list[Refused]:
         lost = [(name, *LOST_SIDECAR) for name in self.pictures if name + SIDECAR not in self.known]
-        return sorted(
-            lost + [(name + SIDECAR, *LOST_PICTURE) for name in self.sidecars if name not in self.known]
-        )
+        return sorted(lost + [(name + SIDECAR, *LOST_PICTURE) for name in self.sidecars if name not in self.known])
 
 
 def _pairs(folder: Path) -> _Pairs:
@@ -194,9 +173,7 @@ def _pairs(folder: Path) -> _Pairs:
     names = [*listing.photos, *listing.others]
     ours = [name for name in names if _is_ours(name)]
     pictures = {name: folder / path_of(name) for name in names if name.lower().endswith(PICTURE)}
-    sidecars = {
-        name.removesuffix(SIDECAR): folder / path_of(name) for name in names if name.endswith(SIDECAR)
-    }
+    sidecars = {name.removesuffix(SIDECAR): folder / path_of(name) for name in names if name.endswith(SIDECAR)}
     todo = Todo([], [(name, *why) for name, why in listing.refused.items()])
     beside = len(names) - len(ours) - len(pictures) - len(sidecars)
     todo.others.update({"other": beside} if beside else {})
@@ -218,9 +195,7 @@ def _todo(listing: Listing) -> Todo:
 def path_of(name: str) -> str:
     r"""Return the path that `name_of` of the lister wrote: \xNN is a byte, \\ a backslash."""
     pattern = rb"\\(?:\\|x([0-9a-f]{2}))"
-    data = re.sub(
-        pattern, lambda found: bytes.fromhex(found[1].decode()) if found[1] else b"\\", name.encode()
-    )
+    data = re.sub(pattern, lambda found: bytes.fromhex(found[1].decode()) if found[1] else b"\\", name.encode())
     return os.fsdecode(data)
 
 

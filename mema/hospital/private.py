@@ -187,6 +187,4 @@ def sweep(folder: Path, whole: bool) -> int:
 
 
 def _raise(error: OSError) -> None:
-    raise ValueError(
-        f"a folder below OUT can't be read ({error.strerror}), so nobody knows what is in it"
-    ) from None
+    raise ValueError(f"a folder below OUT can't be read ({error.strerror}), so nobody knows what is in it") from None

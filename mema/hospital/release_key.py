@@ -80,6 +80,4 @@ def _make(path: Path) -> None:
         return
     finally:
         temporary.unlink(missing_ok=True)
-    log.warning(
-        "%s: made a new release key; back it up, for with another one pseudonyms and noise change", path
-    )
+    log.warning("%s: made a new release key; back it up, for with another one pseudonyms and noise change", path)

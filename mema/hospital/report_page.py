@@ -38,14 +38,8 @@ def section(
     boxes = [(region, DOUBTFUL if face in doubtful else FOUND) for face in faces for region in face.regions]
     red = [(region, LEFT) for region in left]
     pictures = [_image(rgb, marks) for rgb, marks in ((before, boxes + red), (after, red)) if rgb is not None]
-    facts = ", ".join(
-        f"{name} {html.escape(value)}" for name, value in row.items() if name not in SAID and value
-    )
-    why = (
-        f'<p class="reason">{html.escape(row["reason"])}: {html.escape(row["detail"])}</p>'
-        if row["reason"]
-        else ""
-    )
+    facts = ", ".join(f"{name} {html.escape(value)}" for name, value in row.items() if name not in SAID and value)
+    why = f'<p class="reason">{html.escape(row["reason"])}: {html.escape(row["detail"])}</p>' if row["reason"] else ""
     title = f"<h2>{html.escape(row['file'])}: {html.escape(row['done'])}</h2>"
     return f"<section>{title}{why}<p>{facts}</p>{' '.join(pictures)}</section>"
 

@@ -59,9 +59,7 @@ class Restore:
         if os.path.lexists(out):
             if read_regular(out, MAX_BYTES, "ORIGINAL") == photo:
                 return None
-            raise Rejection(
-                "out_exists", "it isn't what would be written; nothing is overwritten, move it away"
-            )
+            raise Rejection("out_exists", "it isn't what would be written; nothing is overwritten, move it away")
         trail.record("restore_exact" if self.exact else "restore", contents.picture_sha256)
         write_private(out, photo, job.root)
         return len(contents.matrices)
@@ -104,9 +102,7 @@ class Restore:
         # The sealed file shows what this picture showed only where the picture is the one that was written.
         edited = self.allow_changed and not self.exact and picture.shape[:2] == contents.picture_shape
         if edited and not same and not _edited(picture, contents):
-            raise Rejection(
-                "another_picture", "it isn't the picture of this side-car with marks on it; find that"
-            )
+            raise Rejection("another_picture", "it isn't the picture of this side-car with marks on it; find that")
         if same or edited:
             return picture
         raise Rejection(

@@ -61,15 +61,11 @@ def load_settings(path: Path = Path("params.yaml")) -> Settings:
         whole = yaml.safe_load(path.read_text())
         return Settings.model_validate(whole.get("deid_files") if isinstance(whole, dict) else whole)
     except FileNotFoundError:
-        raise ValueError(
-            f"{path}: not found; `mema profile NAME` writes it, `mema profile` lists the names"
-        ) from None
+        raise ValueError(f"{path}: not found; `mema profile NAME` writes it, `mema profile` lists the names") from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        raise ValueError(
-            f"{path}{line}: is no YAML; mend it, or write it again with `mema profile NAME`"
-        ) from None
+        raise ValueError(f"{path}{line}: is no YAML; mend it, or write it again with `mema profile NAME`") from None
     except ValidationError as error:
         lines = [f"deid_files.{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()]
         raise ValueError(f"{path}: " + "; ".join(lines)) from None
@@ -80,9 +76,7 @@ class Network:
     """The de-identifier in a folder, loaded when the first face needs it."""
 
     folder: Path
-    rehearsing: bool = (
-        False  # a model of drawn faces may try its hand at photographs; the look at them stands
-    )
+    rehearsing: bool = False  # a model of drawn faces may try its hand at photographs; the look at them stands
 
     @cached_property
     def card(self) -> dict[str, Any]:
@@ -132,9 +126,7 @@ class Network:
     @cached_property
     def deidentifier(self) -> "Deidentifier":
         """Load the networks, and torch with them."""
-        os.environ.setdefault(
-            "TRANSFORMERS_VERBOSITY", "error"
-        )  # it warns of processors that nobody asks for
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it warns of processors that nobody asks for
         from models.deid.deidentifier import load_deidentifier
 
         try:

@@ -26,9 +26,7 @@ PORT, SAM_PORT = 8080, 9090
 
 @app.command()
 def start(
-    host: Annotated[
-        str, typer.Option(envvar="LABEL_STUDIO_HOST", help="Address to listen on.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(envvar="LABEL_STUDIO_HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="LABEL_STUDIO_PORT", min=1, max=65535)] = PORT,
     sam: Annotated[bool, typer.Option(help="Start the SAM backend too.")] = True,
     sam_port: Annotated[int, typer.Option(envvar="MEMA_SAM_PORT", min=1, max=65535)] = SAM_PORT,
@@ -99,8 +97,7 @@ def adjudicate(
     out: Out = OUT,
     root: Root = ROOT,
     ids: Annotated[
-        Path | None,
-        typer.Option(help="File of image ids, one a line; else what the readers do not agree on."),
+        Path | None, typer.Option(help="File of image ids, one a line; else what the readers do not agree on.")
     ] = None,
 ) -> None:
     """Give the senior what the readers do not agree on, from the last pull; repeating it adds what is missing."""
@@ -116,9 +113,7 @@ def adjudicate(
             typer.echo("The readers agree on every image: nothing for the senior.")
             return
         shown = exchange.read_examples(examples, kept, selected)
-        manifest = exchange.push_adjudication(
-            wanted, selected, subset, out, section, target_here(root), shown
-        )
+        manifest = exchange.push_adjudication(wanted, selected, subset, out, section, target_here(root), shown)
         typer.echo(f"{section.senior}: {len(manifest.readers[section.senior].tasks)} tasks")
 
 

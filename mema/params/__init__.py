@@ -99,8 +99,7 @@ class Params(Section):
     def _published_key_is_for_phantoms(self) -> Self:
         """A key that everybody knows hides nobody; the inputs decide, since a profile is soon renamed."""
         if self.release_key.published and not (
-            self.profile == "phantom"
-            and Path(os.path.normpath(self.inputs.patients)).is_relative_to(PHANTOMS)
+            self.profile == "phantom" and Path(os.path.normpath(self.inputs.patients)).is_relative_to(PHANTOMS)
         ):
             raise ValueError(
                 f"release_key.published: everybody knows this key, and profile {self.profile} with inputs.patients "

@@ -96,9 +96,7 @@ class TrainDeid(Section):
 
     def training(self) -> dict[str, Any]:
         """Return what models.deid.training.DeidSettings takes."""
-        return self.model_dump(
-            exclude={"domain", "loss_recogniser", "image_size_px", "use_f_med", "networks"}
-        )
+        return self.model_dump(exclude={"domain", "loss_recogniser", "image_size_px", "use_f_med", "networks"})
 
 
 class SignClassifierParams(Section):

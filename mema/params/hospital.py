@@ -15,9 +15,7 @@ class DeidFiles(Section):
     model: str
     detector: Literal["dlib", "ultraface", "insightface"]
     detector_path: str = ""
-    smallest_face_px: Annotated[int, Field(ge=20)] = (
-        40  # what is searched for, where the photo's size allows it
-    )
+    smallest_face_px: Annotated[int, Field(ge=20)] = 40  # what is searched for, where the photo's size allows it
     doubtful_faces: Literal["hide", "refuse"] = "hide"  # whose eyes can't be placed with certainty
     judge: str = ""  # a recogniser that the method doesn't use; empty: dlib's, which is packaged
     judge_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.954
@@ -52,9 +50,7 @@ class ReleaseKey(Section):
     """Where the hospital's secret lies; phantoms have a published one in its stead."""
 
     path: str
-    published: Annotated[str, Field(pattern=r"^(phantom-[a-z0-9-]+)?$")] = (
-        ""  # never what a key's file may hold
-    )
+    published: Annotated[str, Field(pattern=r"^(phantom-[a-z0-9-]+)?$")] = ""  # never what a key's file may hold
 
     @model_validator(mode="after")
     def _one_key_in_the_zone(self) -> Self:

@@ -73,15 +73,11 @@ def _chain(name: str, folder: Path) -> Iterator[CommentedMap]:
     seen = []
     while name != BASE:
         if name in seen:
-            raise ValueError(
-                f"{folder}: {' starts from '.join([*seen, name])}; let one of them start from {BASE}"
-            )
+            raise ValueError(f"{folder}: {' starts from '.join([*seen, name])}; let one of them start from {BASE}")
         seen.append(name)
         file = folder / f"{name}.yaml"
         if not file.is_file():
-            raise ValueError(
-                f"{folder / seen[-2]}.yaml: {FROM}: {name!r} is not one of {', '.join(names(folder))}"
-            )
+            raise ValueError(f"{folder / seen[-2]}.yaml: {FROM}: {name!r} is not one of {', '.join(names(folder))}")
         overlay = _read(file)
         name = str(overlay.pop(FROM, BASE))
         yield overlay

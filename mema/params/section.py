@@ -26,9 +26,7 @@ def _whole_between_quotes(path: str) -> str:
     return path
 
 
-ShellWord = Annotated[
-    str, Field(min_length=1), AfterValidator(_whole_between_quotes)
-]  # in dvc.yaml between ""
+ShellWord = Annotated[str, Field(min_length=1), AfterValidator(_whole_between_quotes)]  # in dvc.yaml between ""
 
 
 Disease = Literal["normal", "bcc", "conjunctivitis", "uveitis", "ptosis", "scc", "strabismus", "tao"]

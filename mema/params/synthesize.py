@@ -63,9 +63,7 @@ class ProfileCohort(Section):
                 "could be made; lower it"
             )
         if list(self.age_edges) != sorted(set(self.age_edges)) or len(self.age_edges) < 2:
-            raise ValueError(
-                f"profile_cohort.age_edges: {list(self.age_edges)} must be two or more growing years"
-            )
+            raise ValueError(f"profile_cohort.age_edges: {list(self.age_edges)} must be two or more growing years")
         return self
 
 

@@ -42,9 +42,7 @@ def _packages(what: str) -> Finding:
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", Path("constraints.txt").read_text(), flags=re.M))
     wrong = []
     for name in re.findall(r'^    "([\w-]+)(?:\[\w+\])?",$', Path("pyproject.toml").read_text(), flags=re.M):
-        wanted = next(
-            (v for k, v in pins.items() if k.lower().replace("_", "-") == name.replace("_", "-")), None
-        )
+        wanted = next((v for k, v in pins.items() if k.lower().replace("_", "-") == name.replace("_", "-")), None)
         try:
             installed = version(name).partition("+")[0]
         except PackageNotFoundError:
@@ -53,19 +51,13 @@ def _packages(what: str) -> Finding:
             wrong.append(f"{name} {installed} (wanted {wanted})")
     if find_spec("torchvision"):
         return Finding(what, "torchvision is installed and breaks diffusers", "pip uninstall torchvision")
-    return Finding(
-        what, ", ".join(wrong) or f"{len(pins)} versions held", "make distclean setup" if wrong else ""
-    )
+    return Finding(what, ", ".join(wrong) or f"{len(pins)} versions held", "make distclean setup" if wrong else "")
 
 
 def _opencv(what: str) -> Finding:
     import cv2
 
-    remedy = (
-        ""
-        if hasattr(cv2, "CascadeClassifier")
-        else "make distclean setup (distributions overwrote one another)"
-    )
+    remedy = "" if hasattr(cv2, "CascadeClassifier") else "make distclean setup (distributions overwrote one another)"
     return Finding(what, cv2.__version__, remedy)
 
 
@@ -138,13 +130,9 @@ def _checkpoints(what: str) -> Finding:
     missing = sorted({path for path in needed if not Path(path).exists()})
     if missing:
         phantom = "git checkout -- data/phantom/twins"
-        return Finding(
-            what, "missing: " + ", ".join(missing), phantom if p.profile == "phantom" else "mema fetch"
-        )
+        return Finding(what, "missing: " + ", ".join(missing), phantom if p.profile == "phantom" else "mema fetch")
     if changed := _git("status", "--porcelain", "--", "data/phantom/twins"):
-        return Finding(
-            what, f"{len(changed.splitlines())} changed", "git checkout -- data/phantom/twins", fatal=False
-        )
+        return Finding(what, f"{len(changed.splitlines())} changed", "git checkout -- data/phantom/twins", fatal=False)
     if p.generator.sha256:
         from models.diffusion.generator import check_sha256
 
@@ -165,9 +153,7 @@ def _assets(what: str) -> Finding:
     folder = os.environ.get("MEMA_ASSETS", "")
     there = bool(folder) and Path(folder, "data").is_dir()
     found = "found" if there else "no such folder" if folder else "not set"
-    remedy = (
-        "" if there else "set MEMA_ASSETS to a folder with data/ and weights/; only `make photos` needs it"
-    )
+    remedy = "" if there else "set MEMA_ASSETS to a folder with data/ and weights/; only `make photos` needs it"
     return Finding(what, found, remedy, fatal=False)
 
 
@@ -179,19 +165,13 @@ def _environment(what: str) -> Finding:
     workers, gpus = int(number_of("MEMA_WORKERS", 0)), number_of("MEMA_NUM_GPUS", 0)
     processes, cores = num_processes(os.environ) or 1, os.cpu_count() or 1
     form = "json" if logs.wants_json() else "text"
-    found = (
-        f"{workers or 'no'} workers, {processes} training processes, {gpus:g} GPUs an actor, logs in {form}"
-    )
+    found = f"{workers or 'no'} workers, {processes} training processes, {gpus:g} GPUs an actor, logs in {form}"
     if os.environ.get("RAY_ADDRESS"):
         return Finding(what, found)
     if gpus:
         return Finding(what, found, "MEMA_NUM_GPUS is for Ray: set RAY_ADDRESS, or unset it", fatal=False)
-    many = [
-        name for name, number in (("MEMA_WORKERS", workers), ("MEMA_PROCESSES", processes)) if number > cores
-    ]
-    return Finding(
-        what, found, f"lower {' and '.join(many)} to {cores}, the cores" if many else "", fatal=False
-    )
+    many = [name for name, number in (("MEMA_WORKERS", workers), ("MEMA_PROCESSES", processes)) if number > cores]
+    return Finding(what, found, f"lower {' and '.join(many)} to {cores}, the cores" if many else "", fatal=False)
 
 
 def _readers(what: str) -> Finding:

@@ -95,9 +95,7 @@ def _label_studio(what: str) -> Finding:
         return Finding(what, f"{url}: {_why(error)}", remedy, fatal=needed)
     if listens_everywhere(url):
         return _everywhere(what, url, "make label-studio-stop label-studio")
-    pins = dict(
-        re.findall(r"^(label[_-]studio)==(\S+)$", Path("constraints-label-studio.txt").read_text(), re.M)
-    )
+    pins = dict(re.findall(r"^(label[_-]studio)==(\S+)$", Path("constraints-label-studio.txt").read_text(), re.M))
     wanted = next(iter(pins.values()), found)
     return Finding(what, f"{found} at {url}", "" if found == wanted else f"tested with {wanted}", fatal=False)
 
@@ -207,9 +205,7 @@ def _remotes(what: str) -> Finding:
     try:
         if not remotes.configured():
             found = "neither is set up: results stay on this machine"
-            return Finding(
-                what, found, remotes.SET_UP.format("restricted") + ", likewise public", fatal=False
-            )
+            return Finding(what, found, remotes.SET_UP.format("restricted") + ", likewise public", fatal=False)
     except RuntimeError as error:
         return _refused(what, error)
     with Repo() as repo:

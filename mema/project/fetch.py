@@ -24,15 +24,11 @@ def from_hub(repository: str, patterns: list[str]) -> Path:
 def fetch(generator: Generator, download: Download = from_hub) -> None:
     """Write the pipeline with the IP-Adapter's image encoder inside and the adapter's file; check digests."""
     if not generator.hub or not generator.ip_adapter_hub:
-        raise ValueError(
-            "generator.hub, generator.ip_adapter_hub: empty; this profile's checkpoints are local"
-        )
+        raise ValueError("generator.hub, generator.ip_adapter_hub: empty; this profile's checkpoints are local")
     from models.diffusion.generator import check_sha256
 
     folder, adapter = Path(generator.path), Path(generator.ip_adapter)
-    weights = [
-        f"{name}/{stem}.safetensors" for name in WEIGHTS for stem in ("diffusion_pytorch_model", "model")
-    ]
+    weights = [f"{name}/{stem}.safetensors" for name in WEIGHTS for stem in ("diffusion_pytorch_model", "model")]
     copy(download(generator.hub, PIPELINE + weights), folder)
     injector = download(
         generator.ip_adapter_hub, [f"{ENCODER}/*.json", f"{ENCODER}/*.safetensors", f"models/{adapter.name}"]
@@ -41,9 +37,7 @@ def fetch(generator: Generator, download: Download = from_hub) -> None:
     adapter.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(injector / "models" / adapter.name, adapter)
     index = folder / "model_index.json"
-    entries = json.loads(index.read_text()) | {
-        "image_encoder": ["transformers", "CLIPVisionModelWithProjection"]
-    }
+    entries = json.loads(index.read_text()) | {"image_encoder": ["transformers", "CLIPVisionModelWithProjection"]}
     entries["safety_checker"] = [None, None]
     index.write_text(json.dumps(entries, indent=2) + "\n")
     check_sha256(folder, adapter, generator.sha256)

@@ -32,11 +32,7 @@ def tables(found: dict[str, dict[str, Any] | None]) -> Iterator[tuple[str, Row, 
     if leakage := found["leakage"]:
         ns = ", ".join(f"{arm} {leakage['average'][arm]['n']}" for arm in ARMS if arm in leakage["average"])
         columns = ("recogniser", *ARMS, "paper direct", "paper injected")
-        yield (
-            f"Table 1, profile {{profile}}: recognised as a patient [95 %]; n: {ns}",
-            columns,
-            leakage_rows(leakage),
-        )
+        yield (f"Table 1, profile {{profile}}: recognised as a patient [95 %]; n: {ns}", columns, leakage_rows(leakage))
     if distribution := found["distribution"]:
         ns = ", ".join(f"{arm} {n}" for arm, n in distribution["n"].items())
         columns = ("attribute", "random", "guided", "paper random", "paper guided")

@@ -69,9 +69,7 @@ def bring_back(before: dict[str, Out], root: Path = Path()) -> list[str]:
             f"the failed run wrote {', '.join(half)}; the last good ones: dvc checkout --force {' '.join(half)}"
         )
     if lost:
-        lines.append(
-            f"gone, and not in DVC's cache: {', '.join(lost)}; mema pull fetches them from the remotes"
-        )
+        lines.append(f"gone, and not in DVC's cache: {', '.join(lost)}; mema pull fetches them from the remotes")
     return lines
 
 
@@ -79,9 +77,7 @@ def run(command: list[str], root: Path = Path()) -> int:
     """Run DVC in the foreground, as if it had replaced this process; after a failure bring back what it deleted."""
     before = look(root)
     child = subprocess.Popen(command, cwd=root, env=process.environment())
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the child by itself; this process waits for it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child by itself; this process waits for it
     signal.signal(signal.SIGTERM, lambda number, frame: child.send_signal(number))
     code = child.wait()
     if code:

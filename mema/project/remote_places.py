@@ -34,9 +34,7 @@ def place(url: str) -> str:
         port = parts.port
     except ValueError:
         port = None
-    shown = (
-        "" if scheme in ("ssh", "sftp", "scp") or port in (None, DEFAULT_PORTS.get(scheme)) else f":{port}"
-    )
+    shown = "" if scheme in ("ssh", "sftp", "scp") or port in (None, DEFAULT_PORTS.get(scheme)) else f":{port}"
     path = posixpath.normpath(f"/{parts.path.strip('/')}").rstrip("/")
     return f"{FAMILIES.get(scheme, scheme)}://{host}{shown}{path}/".casefold()
 
@@ -54,9 +52,7 @@ def local_folder(url: str) -> Path | None:
 
 
 def _is_here(host: str) -> bool:
-    return host.casefold() in (socket.gethostname().casefold(), socket.getfqdn().casefold()) or is_loopback(
-        host
-    )
+    return host.casefold() in (socket.gethostname().casefold(), socket.getfqdn().casefold()) or is_loopback(host)
 
 
 def _lies_in(inner: Path, outer: Path) -> bool:

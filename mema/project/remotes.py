@@ -30,9 +30,7 @@ def urls(folder: Path = Path()) -> dict[str, str]:
 
     try:
         with Repo(str(folder)) as repo:  # a remote may stand on another one (remote://), which is followed
-            found = {
-                name: str(get_fs_config(repo.config, name=name)["url"]) for name in repo.config["remote"]
-            }
+            found = {name: str(get_fs_config(repo.config, name=name)["url"]) for name in repo.config["remote"]}
     except DvcException as error:
         raise RuntimeError(f"DVC remotes: {error}; mend .dvc/config.local") from None
     return {name: url for name, url in found.items() if not (urlsplit(url).hostname or "").endswith(NOWHERE)}
@@ -91,9 +89,7 @@ def pull(stage: str | None = None, log: Callable[[str], None] = print, folder: P
 def require(folder: Path = Path()) -> None:
     """Raise RuntimeError with the remedy unless both remotes are set up."""
     if not configured(folder):
-        raise RuntimeError(
-            "DVC remotes: neither is set up; " + " and ".join(SET_UP.format(name) for name in NAMES)
-        )
+        raise RuntimeError("DVC remotes: neither is set up; " + " and ".join(SET_UP.format(name) for name in NAMES))
 
 
 def _strays(folder: Path) -> Iterator[str]:

@@ -6,9 +6,7 @@ LABEL_STUDIO = "data/label_studio"
 ACCOUNTS = "accounts.json"
 
 
-def warnings(
-    annotations: str, root: Path = Path(".label_studio"), out: Path = Path(LABEL_STUDIO)
-) -> list[str]:
+def warnings(annotations: str, root: Path = Path(".label_studio"), out: Path = Path(LABEL_STUDIO)) -> list[str]:
     """Return what an operator must know of `inputs.annotations`, in sentences; nothing where all is as it should be."""
     pulled = len(list(out.glob("export-*.json")))
     if annotations == LABEL_STUDIO:
@@ -26,7 +24,5 @@ def warnings(
     there = [f"answers of {pulled} readers were pulled"] if pulled else []
     there += ["readers have accounts"] if (root / ACCOUNTS).exists() else []
     if there:
-        lines.append(
-            f"{' and '.join(there)}, but what they say goes nowhere while inputs.annotations is {annotations}"
-        )
+        lines.append(f"{' and '.join(there)}, but what they say goes nowhere while inputs.annotations is {annotations}")
     return lines

@@ -28,8 +28,7 @@ def synthesize(data: Path = Path("data")) -> Iterator[str]:
     if distribution := headline.read(metrics / "distribution.json"):
         yield "## Distance from the patients' statistics (Table 2)"
         yield from _table(
-            ("attribute", "random", "guided", "paper, random", "paper, guided"),
-            headline.distance_rows(distribution),
+            ("attribute", "random", "guided", "paper, random", "paper, guided"), headline.distance_rows(distribution)
         )
     if images := list(_synthetic(data / "selected", COLUMNS * ROWS)):
         yield "## Synthetic faces that passed the screen"

@@ -34,9 +34,7 @@ def commit_results(branch: str, warn: Callable[[str], None], folder: Path = Path
         try:
             _git(folder, "push", "--quiet", "--force", "origin", branch)
         except RuntimeError as error:
-            warn(
-                f"{branch} stays in {folder.resolve()}: {error}; when origin takes it: git push origin {branch}"
-            )
+            warn(f"{branch} stays in {folder.resolve()}: {error}; when origin takes it: git push origin {branch}")
     return True
 
 

@@ -27,9 +27,7 @@ PROBE_SECONDS = 5
 LOST = (ActorDiedError, ActorUnavailableError, ObjectLostError, OutOfMemoryError, WorkerCrashedError)
 
 
-def run(
-    load: Load, parts: Iterator[Part], count: int, workers: int, num_gpus: float, stage: str
-) -> Iterator[int]:
+def run(load: Load, parts: Iterator[Part], count: int, workers: int, num_gpus: float, stage: str) -> Iterator[int]:
     """Work on `count` parts on the cluster of RAY_ADDRESS and yield each one's number when it is done.
 
     `workers` 0 takes as many actors as the cluster has room for. They stay until this process ends, so that its next
@@ -125,9 +123,7 @@ class _Crew:
 def _crew(num_gpus: float) -> _Crew:
     _connect()
     if not _room(num_gpus):
-        raise ValueError(
-            f"MEMA_NUM_GPUS: {num_gpus:g}, but no node of RAY_ADDRESS has as many; lower it or add nodes"
-        )
+        raise ValueError(f"MEMA_NUM_GPUS: {num_gpus:g}, but no node of RAY_ADDRESS has as many; lower it or add nodes")
     return _Crew(ray.remote(num_cpus=1, num_gpus=num_gpus, max_restarts=0)(Actor))
 
 
@@ -170,9 +166,6 @@ def _room(num_gpus: float) -> int:
     """Return how many actors the cluster has room for."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return sum(
-        min(
-            int(node.get("CPU", 0)),
-            int(node.get("GPU", 0) / num_gpus) if num_gpus else int(node.get("CPU", 0)),
-        )
+        min(int(node.get("CPU", 0)), int(node.get("GPU", 0) / num_gpus) if num_gpus else int(node.get("CPU", 0)))
         for node in nodes
     )

@@ -26,8 +26,7 @@ else:
     print("open")
 """
 REMEDY = (
-    "start every node with RAY_AUTH_MODE=token and the same token, and set both here (docs/operating.md, A "
-    "cluster)"
+    "start every node with RAY_AUTH_MODE=token and the same token, and set both here (docs/operating.md, A cluster)"
 )
 
 
@@ -66,9 +65,7 @@ def require_private_token() -> None:
     except OSError:
         raise ValueError(f"{TOKEN_PATH}: no token at {file}; copy the head's there, mode 0600") from None
     if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077:
-        raise ValueError(
-            f"{TOKEN_PATH}: others may read {file}; chmod 600 it, and make a new token for the nodes"
-        )
+        raise ValueError(f"{TOKEN_PATH}: others may read {file}; chmod 600 it, and make a new token for the nodes")
 
 
 def is_open(address: str) -> bool:

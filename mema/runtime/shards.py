@@ -188,9 +188,7 @@ def compute_shards(
                 break
             log.warning("%s: %d shards came back damaged and are made again", stage, len(left))
     if left:
-        raise RuntimeError(
-            f"{stage}: MEMA_STORE gives {len(left)} shards back other than they were written; mend it"
-        )
+        raise RuntimeError(f"{stage}: MEMA_STORE gives {len(left)} shards back other than they were written; mend it")
     return shards.folder
 
 
@@ -228,9 +226,7 @@ def clear_scratch(stage: str, fingerprint: str = "") -> None:
             shards.store.remove(shards.prefix)
 
 
-def map_shards(
-    rows: pa.Table, work: Work, out: Path, *, stage: str, fingerprint: str, **options: Any
-) -> None:
+def map_shards(rows: pa.Table, work: Work, out: Path, *, stage: str, fingerprint: str, **options: Any) -> None:
     """Map `work` over slices of `rows` into out/shard-*.parquet, taking up what a killed run finished.
 
     Options are those of `compute_shards`.

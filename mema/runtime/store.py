@@ -138,9 +138,7 @@ def ship(value: Any, store: Store) -> Any:
         prefix = f"inputs/{digest}"
         if store.read(f"{prefix}/{COMPLETE}") is None:
             for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
-                store.write(
-                    f"{prefix}/{(Path(path.name) / file.relative_to(path)).as_posix()}", file.read_bytes()
-                )
+                store.write(f"{prefix}/{(Path(path.name) / file.relative_to(path)).as_posix()}", file.read_bytes())
             store.write(f"{prefix}/{COMPLETE}", b"")
         return Shipped(path, digest, store)
 
@@ -157,9 +155,7 @@ def _replaced(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, kind):
         return change(value)
     if is_dataclass(value) and not isinstance(value, (type, Store)):
-        return replace(
-            value, **{f.name: _replaced(getattr(value, f.name), kind, change) for f in fields(value)}
-        )
+        return replace(value, **{f.name: _replaced(getattr(value, f.name), kind, change) for f in fields(value)})
     if isinstance(value, dict):
         return {key: _replaced(item, kind, change) for key, item in value.items()}
     if isinstance(value, tuple):

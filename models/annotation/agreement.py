@@ -16,9 +16,7 @@ DECIMALS = 6
 Kappa = dict[str, Any]  # value, n, ci95; value and ci95 are None where undefined, with `why`
 
 
-def fleiss(
-    ratings: Int[np.ndarray, "n readers"], num_categories: int, *, num_resamples: int, seed: int
-) -> Kappa:
+def fleiss(ratings: Int[np.ndarray, "n readers"], num_categories: int, *, num_resamples: int, seed: int) -> Kappa:
     """Return Fleiss' kappa of n images that all readers rated, as categories from 0 (Fleiss 1971)."""
     if not len(ratings):
         return _undefined(0, "no image was rated by all readers")
@@ -36,9 +34,7 @@ def fleiss_by_category(
     }
 
 
-def cohen(
-    first: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"], *, num_resamples: int, seed: int
-) -> Kappa:
+def cohen(first: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"], *, num_resamples: int, seed: int) -> Kappa:
     """Return Cohen's kappa of two ratings of the same n images (Cohen 1960)."""
     if not len(first):
         return _undefined(0, "no image has both ratings")
@@ -89,9 +85,7 @@ def _fleiss_of_counts(counts: Int[np.ndarray, "n k"], num_resamples: int, seed: 
     return _kappa(value, len(counts), _beyond_chance(observed, by_chance))
 
 
-def _cohen_of_patterns(
-    patterns: Int[np.ndarray, "p 2"], weights: Int[np.ndarray, "b p"]
-) -> Float[np.ndarray, " b"]:
+def _cohen_of_patterns(patterns: Int[np.ndarray, "p 2"], weights: Int[np.ndarray, "b p"]) -> Float[np.ndarray, " b"]:
     shares = weights / weights.sum(1, keepdims=True)
     categories = np.unique(patterns)
     first, second = (shares @ (patterns[:, side, None] == categories) for side in (0, 1))

@@ -45,8 +45,5 @@ def gaps(manifest: Manifest, readings: Mapping[str, Reading], votes: pa.Table, i
     open_here = any(name in unanswered for name in reading)
     disputed = set() if open_here else set(disagreements(votes, len(reading))) - senior
     return Gaps(
-        unanswered,
-        sum(len(reader.tasks) for reader in readers.values()),
-        len(image_ids - given),
-        len(disputed),
+        unanswered, sum(len(reader.tasks) for reader in readers.values()), len(image_ids - given), len(disputed)
     )

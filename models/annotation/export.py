@@ -53,25 +53,19 @@ def read_export(
     task the latest usable one counts.
     """
     if not isinstance(tasks, list):
-        raise ValueError(
-            f"export-{name}.json: {type(tasks).__name__} where Label Studio writes a list of tasks"
-        )
+        raise ValueError(f"export-{name}.json: {type(tasks).__name__} where Label Studio writes a list of tasks")
     reading = Reading()
     exported = _by_key(tasks, name, {task.key: task for task in reader.known}, reading)
     reading.retired = sum(bool(exported.get(task.key)) for task in reader.retired)
     for task in reader.tasks:
         if task.key not in exported:
-            reading.unusable.append(
-                Unusable(name, task.key, task.image_id, "task_deleted", "not in the export")
-            )
+            reading.unusable.append(Unusable(name, task.key, task.image_id, "task_deleted", "not in the export"))
             continue
         _read_task(exported[task.key], name, reader, task, size_px[task.image_id], reading, log)
     return reading
 
 
-def _by_key(
-    tasks: list[Any], name: str, assigned: Mapping[str, Assigned], reading: Reading
-) -> dict[str, list[Any]]:
+def _by_key(tasks: list[Any], name: str, assigned: Mapping[str, Assigned], reading: Reading) -> dict[str, list[Any]]:
     """Return the annotations of each task that the manifest knows; a task imported twice is one."""
     exported: defaultdict[str, list[Any]] = defaultdict(list)
     for task in tasks:
@@ -79,15 +73,11 @@ def _by_key(
             key, image_id = str(task["data"].get("key", "")), task["data"].get("image_id")
             annotations = list(task.get("annotations") or [])
         except (AttributeError, KeyError, TypeError) as error:
-            reading.unusable.append(
-                Unusable(name, "", "", "malformed", f"task: {type(error).__name__} {error}")
-            )
+            reading.unusable.append(Unusable(name, "", "", "malformed", f"task: {type(error).__name__} {error}"))
             continue
         # Tasks say no more which image they show; those of earlier pushes did.
         if key not in assigned or image_id not in (None, assigned[key].image_id):
-            detail = f"task {task.get('id')}: " + (
-                "another image" if key in assigned else "not in the manifest"
-            )
+            detail = f"task {task.get('id')}: " + ("another image" if key in assigned else "not in the manifest")
             reading.unusable.append(Unusable(name, key, str(image_id or ""), "unknown_task", detail))
         else:
             exported[key] += annotations

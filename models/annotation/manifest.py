@@ -84,8 +84,6 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError(
-            f"{path}: not found; pull the annotations (or run the stage that makes it)"
-        ) from None
+        raise ValueError(f"{path}: not found; pull the annotations (or run the stage that makes it)") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: no whole JSON ({error}); pull the annotations again") from None

@@ -70,9 +70,7 @@ def read_opinion(results: Any, size_px: tuple[int, int]) -> Opinion:
 
 
 def _choice(results: list[Mapping[str, Any]], name: str) -> str:
-    chosen = [
-        value for item in results if item["from_name"] == name for value in item["value"].get("choices", [])
-    ]
+    chosen = [value for item in results if item["from_name"] == name for value in item["value"].get("choices", [])]
     if len(chosen) > 1:
         raise UnusableOpinion("unknown_label", f"{name}: {len(chosen)} choices where one is allowed")
     if chosen and chosen[0] not in CHOICES[name]:
@@ -83,9 +81,7 @@ def _choice(results: list[Mapping[str, Any]], name: str) -> str:
 def _region(item: Mapping[str, Any], size_px: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     value = item["value"]
     if (item.get("image_rotation") or 0) % 360:
-        raise UnusableOpinion(
-            "rotated_image", f"drawn on the image turned by {item['image_rotation']} degrees"
-        )
+        raise UnusableOpinion("rotated_image", f"drawn on the image turned by {item['image_rotation']} degrees")
     if value.get("brushlabels") != [LESION]:
         raise UnusableOpinion("unknown_label", f"{BRUSH}: {value.get('brushlabels')!r}")
     drawn_on = (item.get("original_height"), item.get("original_width"))

@@ -35,10 +35,7 @@ def outlines_by_image(votes: pa.Table, images: Collection[str]) -> dict[str, dic
     keep = [
         name in wanted and copy == 0 and has_mask
         for name, copy, has_mask in zip(
-            votes["image_id"].to_pylist(),
-            votes["copy"].to_pylist(),
-            votes["mask"].is_valid().to_pylist(),
-            strict=True,
+            votes["image_id"].to_pylist(), votes["copy"].to_pylist(), votes["mask"].is_valid().to_pylist(), strict=True
         )
     ]
     for vote in votes.select(COLUMNS).filter(keep).to_pylist():

@@ -98,9 +98,7 @@ def reader_report(
     }
 
 
-def _fleiss(
-    rated: Ratings, intended: np.ndarray, skill: np.ndarray | None, options: dict[str, int]
-) -> dict[str, Any]:
+def _fleiss(rated: Ratings, intended: np.ndarray, skill: np.ndarray | None, options: dict[str, int]) -> dict[str, Any]:
     all_usable = (rated.disease != NONE).all(1)
     found, voted = rated.disease[all_usable], rated.quality[(rated.quality != NONE).all(1)]
     overall = agreement.fleiss(found, len(DISEASES), **options)
@@ -111,38 +109,22 @@ def _fleiss(
         for index, name in enumerate(DISEASES):
             merged = agreement.one_against_rest(skill, index)
             by_disease[name]["expected"] = _rounded(agreement.expected_fleiss(merged, prior))
-    return {
-        "overall": overall,
-        "per_disease": by_disease,
-        "quality": agreement.fleiss(voted, 2, **options),
-    }
+    return {"overall": overall, "per_disease": by_disease, "quality": agreement.fleiss(voted, 2, **options)}
 
 
-def _pairs(
-    rated: Ratings, intended: np.ndarray, skill: np.ndarray | None, options: dict[str, int]
-) -> dict[str, Any]:
+def _pairs(rated: Ratings, intended: np.ndarray, skill: np.ndarray | None, options: dict[str, int]) -> dict[str, Any]:
     return {
         f"{rated.readers[a]}|{rated.readers[b]}": _cohen(
-            rated.disease[:, a],
-            rated.disease[:, b],
-            intended,
-            None if skill is None else (skill[a], skill[b]),
-            options,
+            rated.disease[:, a], rated.disease[:, b], intended, None if skill is None else (skill[a], skill[b]), options
         )
         for a, b in combinations(range(len(rated.readers)), 2)
     }
 
 
-def _intra(
-    rated: Ratings, intended: np.ndarray, skill: np.ndarray | None, options: dict[str, int]
-) -> dict[str, Any]:
+def _intra(rated: Ratings, intended: np.ndarray, skill: np.ndarray | None, options: dict[str, int]) -> dict[str, Any]:
     return {
         name: _cohen(
-            rated.disease[:, r],
-            rated.repeat[:, r],
-            intended,
-            None if skill is None else (skill[r], skill[r]),
-            options,
+            rated.disease[:, r], rated.repeat[:, r], intended, None if skill is None else (skill[r], skill[r]), options
         )
         for r, name in enumerate(rated.readers)
     }
@@ -167,10 +149,7 @@ def _prior(intended: Int[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
 
 
 def _dice(
-    outlines: Mapping[str, Mapping[str, Outline]],
-    readers: Sequence[str],
-    method: Method,
-    options: dict[str, int],
+    outlines: Mapping[str, Mapping[str, Outline]], readers: Sequence[str], method: Method, options: dict[str, int]
 ) -> dict[str, Any]:
     found: dict[str, list[float]] = {name: [] for name in readers}
     for drawn in outlines.values():

@@ -54,11 +54,7 @@ def _values(data: bytes, total: int, length_bits: list[int]) -> UInt8[np.ndarray
         words = place
         place += WORD_BITS if head & 4 else WORD_BITS * (done - start)
         if done > total or place > num_bits:
-            fault = (
-                f"a run ends at value {done} of {total}"
-                if done > total
-                else f"cut short at {len(data)} bytes"
-            )
+            fault = f"a run ends at value {done} of {total}" if done > total else f"cut short at {len(data)} bytes"
             raise ValueError(f"rle: {fault}")
         if head & 4 or done == start + 1:
             values[start:done] = window >> left - WORD_BITS & 255

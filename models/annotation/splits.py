@@ -31,9 +31,7 @@ class Split:
         return float(np.abs(self.counts - self.exact).max())
 
 
-def split_by_donor(
-    diseases: Sequence[str], donors: Sequence[str], proportions: Sequence[int], seed: int
-) -> Split:
+def split_by_donor(diseases: Sequence[str], donors: Sequence[str], proportions: Sequence[int], seed: int) -> Split:
     """Return n images' splits in `proportions`, stratified by disease and grouped by donor."""
     if not len(diseases) or len(diseases) != len(donors):
         raise ValueError(f"diseases, donors: {len(diseases)} and {len(donors)} given; one each per image")
@@ -64,9 +62,7 @@ def _with_total(rows: np.ndarray) -> np.ndarray:
 class _Placement:
     """Donors in splits, while they are being placed; the last class is all images."""
 
-    def __init__(
-        self, groups: Int[np.ndarray, "g c"], exact: Float[np.ndarray, "c s"], rng: np.random.Generator
-    ):
+    def __init__(self, groups: Int[np.ndarray, "g c"], exact: Float[np.ndarray, "c s"], rng: np.random.Generator):
         self.groups, self.exact, self.rng = groups, exact, rng
         self.split = np.full(len(groups), -1)
         self.counts = np.zeros(exact.shape, np.int64)

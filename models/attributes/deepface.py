@@ -35,9 +35,7 @@ def estimate(images: Sequence[np.ndarray], deepface_home: Path) -> tuple[Float[n
 def _prepare(rgb: np.ndarray) -> np.ndarray:
     """Return BGR in 0..1 at 224 px, as DeepFace feeds its own classes."""
     shrinking = rgb.shape[0] > SIZE_PX
-    resized = cv2.resize(
-        rgb, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-    )
+    resized = cv2.resize(rgb, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
     return resized[..., ::-1].astype(np.float32) / 255
 
 

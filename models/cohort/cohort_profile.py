@@ -63,9 +63,7 @@ def cells_of(
     )
 
 
-def version_of(
-    patients: Sequence[Hashable], cells: Int[np.ndarray, "n 3"], mechanism: Mechanism, key: bytes
-) -> bytes:
+def version_of(patients: Sequence[Hashable], cells: Int[np.ndarray, "n 3"], mechanism: Mechanism, key: bytes) -> bytes:
     """Return 32 bytes that differ where any patient, cell or setting does, and tell nothing without the key.
 
     Noise drawn from them is fresh for every change of the data: noise of the key alone would be the same in two
@@ -129,9 +127,7 @@ def _told(counts: Int[np.ndarray, "d a g"], mechanism: Mechanism, key: bytes) ->
     return told / max(int(noisy.sum()), int(told.sum()), 1)
 
 
-def fit(
-    margins: Sequence[Float[np.ndarray, " k"]], told: Float[np.ndarray, "d a g"]
-) -> Float[np.ndarray, "d a g"]:
+def fit(margins: Sequence[Float[np.ndarray, " k"]], told: Float[np.ndarray, "d a g"]) -> Float[np.ndarray, "d a g"]:
     """Return a joint of exactly these margins, shaped by the shares told (iterative proportional fitting).
 
     Cells that are not told begin as the margins' product. They keep a little in any case, so that no category is
@@ -166,10 +162,9 @@ def _as_json(
         for axis, labels, margin in zip(AXES, names, margins, strict=True)
     }
     cells = [
-        {"disease": names[0][d], "age_bin": names[1][a], "gender": names[2][g],
-         "p": round(float(joint[d, a, g]), 8)}
+        {"disease": names[0][d], "age_bin": names[1][a], "gender": names[2][g], "p": round(float(joint[d, a, g]), 8)}
         for d, a, g in np.argwhere(joint > 1e-8)
-    ]  # fmt: skip
+    ]
     privacy = {
         "mechanism": "discrete Laplace noise on counts of patients", "epsilon": mechanism.epsilon,
         "joint_share": mechanism.joint_share, "neighbours": NEIGHBOURS, "expected_total_variation": errors,

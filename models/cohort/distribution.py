@@ -54,9 +54,8 @@ def published(profile: Profile) -> Target:
 def exactly(patients: Attributes) -> Target:
     """Return the patients themselves as a target: what comes of it tells of them, and stays in the hospital."""
     return Target(
-        _counts(patients.disease, DISEASES), patients.age, np.ones(len(patients)),
-        _counts(patients.gender, GENDERS),
-    )  # fmt: skip
+        _counts(patients.disease, DISEASES), patients.age, np.ones(len(patients)), _counts(patients.gender, GENDERS)
+    )
 
 
 def in_bins(images: Attributes, profile: Profile) -> Attributes:
@@ -136,9 +135,7 @@ def table_2(
     Both are compared with the published profile, so the table tells no more of the patients than that does.
     """
     seen = {
-        arm: estimated_distances(
-            in_bins(images, profile), published(profile), num_resamples=num_resamples, seed=seed
-        )
+        arm: estimated_distances(in_bins(images, profile), published(profile), num_resamples=num_resamples, seed=seed)
         for arm, images in estimated.items()
     }
     meant = {arm: planned_distances(images, profile) for arm, images in planned.items()}

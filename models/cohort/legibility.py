@@ -10,9 +10,7 @@ from models.diseases import DISEASES, SEVERITIES
 from models.statistics.leakage import wilson_interval
 
 
-def legibility(
-    asked: Int[np.ndarray, " n"], severity: Sequence[str], judged: Int[np.ndarray, " n"]
-) -> dict[str, Any]:
+def legibility(asked: Int[np.ndarray, " n"], severity: Sequence[str], judged: Int[np.ndarray, " n"]) -> dict[str, Any]:
     """Return how often the judge names the disease asked for, by severity, by disease and by both.
 
     `asked` and `judged` are indices into DISEASES. `macro_accuracy` of a severity is the mean over the

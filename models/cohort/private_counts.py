@@ -38,9 +38,7 @@ def mean_absolute_noise(epsilon: float) -> float:
     return 2 * a / (1 - a * a)
 
 
-def private_counts(
-    counts: Int[np.ndarray, "..."], key: bytes, label: str, epsilon: float
-) -> Int[np.ndarray, "..."]:
+def private_counts(counts: Int[np.ndarray, "..."], key: bytes, label: str, epsilon: float) -> Int[np.ndarray, "..."]:
     """Return counts to each of which nobody contributes more than one cell's 1, with noise: epsilon-private."""
     return counts + discrete_laplace(key, label, counts.size, epsilon).reshape(counts.shape)
 

@@ -60,9 +60,7 @@ def injected_rows(
     `age_bins` are in their order. Raises ValueError where the donors do not suffice.
     """
     rng = _rng(seed, "injected")
-    cells = [
-        cell for cell, quota in quotas.items() for _ in range(math.ceil(quota * over_generation - TOLERANCE))
-    ]
+    cells = [cell for cell, quota in quotas.items() for _ in range(math.ceil(quota * over_generation - TOLERANCE))]
     severities = _severities([disease for disease, _, _ in cells], rng)
     groups = [Group(age_bin, gender) for _, age_bin, gender in cells]
     given = give_donors(groups, donors, age_bins, max_donor_uses, rng)
@@ -75,11 +73,7 @@ def injected_rows(
 
 
 def give_donors(
-    groups: Sequence[Group],
-    donors: Sequence[Donor],
-    age_bins: Sequence[str],
-    max_uses: int,
-    rng: np.random.Generator,
+    groups: Sequence[Group], donors: Sequence[Donor], age_bins: Sequence[str], max_uses: int, rng: np.random.Generator
 ) -> Donated:
     """Give each row a donor of its group in turn, so that no donor of a pool is used twice more than another.
 
@@ -91,9 +85,7 @@ def give_donors(
     lender = {group: _lender(group, pools, age_bins) for group in sorted(set(groups))}
     _check_uses(Counter(lender[group] for group in groups), pools, max_uses)
     turns = {group: cycle(rng.permutation(sorted(pool)).tolist()) for group, pool in sorted(pools.items())}
-    borrowed = Counter(
-        (group, lender[group].age_bin) for group in groups if lender[group].age_bin != group.age_bin
-    )
+    borrowed = Counter((group, lender[group].age_bin) for group in groups if lender[group].age_bin != group.age_bin)
     return Donated([next(turns[lender[group]]) for group in groups], borrowed)
 
 

@@ -12,9 +12,7 @@ Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 
-def side_by_side(
-    work: Callable[[Batch], Result], batches: Sequence[Batch], at_once: int = AT_ONCE
-) -> Iterator[Result]:
+def side_by_side(work: Callable[[Batch], Result], batches: Sequence[Batch], at_once: int = AT_ONCE) -> Iterator[Result]:
     """Yield `work` of each batch, in order; on a CPU as many at once as this process has threads.
 
     How many threads share a product decides in which order its sums are taken. On one thread a batch's last digits,

@@ -26,9 +26,7 @@ class Plan:
     doubtful: list[Face]
 
 
-def plan_faces(
-    faces: Sequence[Face], shape: tuple[int, ...], crop_px: int, first: Sequence[Placement] = ()
-) -> Plan:
+def plan_faces(faces: Sequence[Face], shape: tuple[int, ...], crop_px: int, first: Sequence[Placement] = ()) -> Plan:
     """Return a plan in which no region of any detector keeps its eyes.
 
     Faces whose eyes are known are replaced. A region that neither these nor `first` cover is hidden whole.

@@ -79,10 +79,7 @@ def search_again(rgb: UInt8[np.ndarray, "h w 3"], seeker: Seeker) -> list[list[R
 
 
 def likeness(
-    before: UInt8[np.ndarray, "h w 3"],
-    after: UInt8[np.ndarray, "h w 3"],
-    faces: Sequence[Face],
-    recogniser: Recogniser,
+    before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"], faces: Sequence[Face], recogniser: Recogniser
 ) -> list[float]:
     """Return per face the cosine of its embeddings before and after, at the place where it was.
 

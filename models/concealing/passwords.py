@@ -74,9 +74,7 @@ class Passphrase:
     text: str = field(repr=False)
     kdf: KdfParameters = field(default_factory=KdfParameters)
     salt: bytes = field(default_factory=lambda: os.urandom(SALT_BYTES))  # of what is newly sealed
-    older: tuple["Passphrase", ...] = field(
-        default=(), repr=False
-    )  # other readings of it, tried to open only
+    older: tuple["Passphrase", ...] = field(default=(), repr=False)  # other readings of it, tried to open only
     _derived: dict[tuple[bytes, KdfParameters], bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:

@@ -87,9 +87,7 @@ def reveal(
     return photo
 
 
-def _cut_band(
-    rgb: np.ndarray, places: Sequence[Placement], hidden: Sequence[Box]
-) -> tuple[bytes, tuple[int, int]]:
+def _cut_band(rgb: np.ndarray, places: Sequence[Placement], hidden: Sequence[Box]) -> tuple[bytes, tuple[int, int]]:
     """Return the pixels that are partly kept or hidden, as a PNG of their bounding box, and its corner."""
     band = fading(places, rgb.shape) | hidden_mask(hidden, rgb.shape)
     rows, columns = np.flatnonzero(band.any(axis=1)), np.flatnonzero(band.any(axis=0))

@@ -94,9 +94,7 @@ def put_back(
     return out
 
 
-def coverage(
-    placement: Placement, shape: tuple[int, ...]
-) -> tuple[tuple[slice, slice], Float32[np.ndarray, "wh ww"]]:
+def coverage(placement: Placement, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], Float32[np.ndarray, "wh ww"]]:
     """Return the window of the picture that the crop touches, and there the share of the new face."""
     rows, columns = _window(placement, shape)
     scale = MASK_PX / placement.size_px
@@ -119,9 +117,7 @@ def fading(placements: Sequence[Placement], shape: tuple[int, ...]) -> Bool[np.n
     return touched & ~replaced
 
 
-def _window(
-    placement: Placement, shape: tuple[int, ...], margin: int = 0
-) -> tuple[tuple[int, int], tuple[int, int]]:
+def _window(placement: Placement, shape: tuple[int, ...], margin: int = 0) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return rows and columns, first and past the last, of the crop's bounding box within the picture."""
     corners = placement.corners()
     low = np.floor(corners.min(axis=0)).astype(int) - margin

@@ -26,9 +26,7 @@ class TrainedOn:
 
     def as_dict(self) -> dict[str, str]:
         """Return what stands in config.json."""
-        return {
-            "domain": self.domain, "data_sha256": self.data_sha256, "recogniser_sha256": self.recogniser_sha256
-        }  # fmt: skip
+        return {"domain": self.domain, "data_sha256": self.data_sha256, "recogniser_sha256": self.recogniser_sha256}
 
 
 def digest_of(image_ids: Sequence[str]) -> str:

@@ -123,12 +123,7 @@ class Chance:
 
 
 def draw_chance(
-    num_originals: int,
-    batch_size: int,
-    size_px: int,
-    password_dim: int,
-    jitter: float,
-    generator: torch.Generator,
+    num_originals: int, batch_size: int, size_px: int, password_dim: int, jitter: float, generator: torch.Generator
 ) -> Chance:
     """Draw one step's batch of originals, with a right and a wrong password for each."""
     rows = torch.randint(num_originals, (batch_size,), generator=generator)

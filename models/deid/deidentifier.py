@@ -25,11 +25,7 @@ class Deidentifier:
     """A trained MedSem-DeID with its autoencoder and, where it uses f_med, its medical encoder."""
 
     def __init__(
-        self,
-        model: MedSemDeID,
-        vae: AutoencoderKL,
-        medical: MedicalEncoder | None,
-        device: torch.device | None = None,
+        self, model: MedSemDeID, vae: AutoencoderKL, medical: MedicalEncoder | None, device: torch.device | None = None
     ) -> None:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         parts = [part for part in (model, vae, medical) if part is not None]
@@ -51,10 +47,7 @@ class Deidentifier:
     ) -> tuple[UInt8[np.ndarray, "n s s 3"], Float16[np.ndarray, "n c h w"]]:
         """Return X_enc, and f_enc in half precision, of aligned RGB faces of `image_size_px`."""
         self._check(images.shape[1:], (self.image_size_px, self.image_size_px, 3), len(images), passwords)
-        faces, codes = (
-            [np.zeros((0, *images.shape[1:]), np.uint8)],
-            [np.zeros((0, *self.feature_shape), np.float16)],
-        )
+        faces, codes = ([np.zeros((0, *images.shape[1:]), np.uint8)], [np.zeros((0, *self.feature_shape), np.float16)])
         for rows in _batches(len(images)):
             x = to_signal(torch.from_numpy(images[rows]), self.image_size_px).to(self.device)
             f_med = self._medical(x) if self._medical is not None else None
@@ -83,9 +76,7 @@ class Deidentifier:
         signal = decode(self._vae, self._model.latents(f)).clamp(-1, 1)
         return ((signal + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
-    def _check(
-        self, found: tuple[int, ...], wanted: tuple[int, ...], num: int, passwords: np.ndarray
-    ) -> None:
+    def _check(self, found: tuple[int, ...], wanted: tuple[int, ...], num: int, passwords: np.ndarray) -> None:
         if found != wanted:
             raise ValueError(f"deidentifier: {found} given for each face, this model takes {wanted}")
         if passwords.shape != (num, self.password_dim):
@@ -110,9 +101,7 @@ def save_deidentifier(
     folder.mkdir(parents=True, exist_ok=True)
     write_known(folder, trained_on)
     weights = folder / "model.safetensors"
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, weights
-    )
+    save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, weights)
     vae.save_pretrained(folder / "vae")
     if model.config.med_channels:
         assert medical is not None, "a model with f_med needs its medical encoder"

@@ -34,18 +34,14 @@ class KeyedFaces(nn.Module):
         for name, value in {"seen": seen, "hidden": hidden, "mean": mean, "std": std}.items():
             getattr(self, name).copy_(value)
 
-    def encrypt(
-        self, f: Float[Tensor, "b c g g"], passwords: Float[Tensor, "b d"]
-    ) -> Float[Tensor, "b c g g"]:
+    def encrypt(self, f: Float[Tensor, "b c g g"], passwords: Float[Tensor, "b d"]) -> Float[Tensor, "b c g g"]:
         """Return f with the coefficients of another face, its own hidden."""
         own = (_on(f, self.seen) - self.mean) / self.std
         drawn, signs = self._key(passwords)
         f = f + _along((drawn - own) * self.std, self.seen)
         return f + _along(own * signs - _on(f, self.hidden), self.hidden)
 
-    def decrypt(
-        self, f: Float[Tensor, "b c g g"], passwords: Float[Tensor, "b d"]
-    ) -> Float[Tensor, "b c g g"]:
+    def decrypt(self, f: Float[Tensor, "b c g g"], passwords: Float[Tensor, "b d"]) -> Float[Tensor, "b c g g"]:
         """Return f with the hidden coefficients in place again, and nothing hidden."""
         hidden = _on(f, self.hidden)
         own = hidden * self._key(passwords)[1]
@@ -65,9 +61,7 @@ def _along(coefficients: Tensor, directions: Tensor) -> Float[Tensor, "b c g g"]
     return (coefficients @ directions.flatten(1)).view(len(coefficients), *directions.shape[1:])
 
 
-def medical_relevance(
-    f_med: Float[np.ndarray, "n m h w"], diseases: Int[np.ndarray, " n"]
-) -> Float[Tensor, "1 1 h w"]:
+def medical_relevance(f_med: Float[np.ndarray, "n m h w"], diseases: Int[np.ndarray, " n"]) -> Float[Tensor, "1 1 h w"]:
     """Return for each place, from 0 to 1, how far f_med tells the diseases apart there (Fisher's ratio).
 
     The variance between the classes' means over that within classes, summed over channels, in units of the

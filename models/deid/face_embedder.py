@@ -24,9 +24,7 @@ class FaceEmbedder(nn.Module):
     `mean` and `std` are insightface's of the network's input, on pixels of 0 to 255.
     """
 
-    def __init__(
-        self, network: nn.Module, *, size: int, mean: float, std: float, alignment: Alignment
-    ) -> None:
+    def __init__(self, network: nn.Module, *, size: int, mean: float, std: float, alignment: Alignment) -> None:
         super().__init__()
         self.network, self.size, self.mean, self.std, self.alignment = network, size, mean, std, alignment
         self._maps: dict[tuple[int, torch.device], Tensor] = {}
@@ -91,9 +89,7 @@ def load_face_embedder(path: Path | str) -> FaceEmbedder:
         raise ValueError(f"loss recogniser: {path} is no ONNX file; train the twins (make twins) or name one")
     zoo: Any = get_model(str(path), providers=["CPUExecutionProvider"])
     if getattr(zoo, "taskname", "") != "recognition":
-        raise ValueError(
-            f"loss recogniser: {path} is no recogniser; its input must be N x 3 x 112 x 112 or more"
-        )
+        raise ValueError(f"loss recogniser: {path} is no recogniser; its input must be N x 3 x 112 x 112 or more")
     model = onnx.load(path)
     try:
         network = OnnxGraph(model.graph)

@@ -48,9 +48,7 @@ class OriginalFeatures:
         """Return these rows as fp32 tensors."""
         index = rows.numpy()
         x = to_signal(torch.from_numpy(self.images[index]), self.images.shape[1])
-        latents, f_med, phi = (
-            torch.from_numpy(array[index]).float() for array in (self.latents, self.f_med, self.phi)
-        )
+        latents, f_med, phi = (torch.from_numpy(array[index]).float() for array in (self.latents, self.f_med, self.phi))
         return Batch(*(tensor.to(device) for tensor in (x, latents, f_med, phi)))
 
     def med_moments(self) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:

@@ -46,9 +46,7 @@ class DeidConfig:
                 "width and password_dim"
             )
         if self.width % self.num_heads or self.width % 32:
-            raise ValueError(
-                f"width: {self.width} must be a multiple of 32 and of num_heads {self.num_heads}"
-            )
+            raise ValueError(f"width: {self.width} must be a multiple of 32 and of num_heads {self.num_heads}")
 
     @property
     def grid(self) -> int:
@@ -103,9 +101,7 @@ class Cipher(nn.Module):
             _zero(block.self_attn.out_proj)  # type: ignore[union-attr]
             _zero(block.linear2)  # type: ignore[arg-type]
 
-    def forward(
-        self, features: Float[Tensor, "b c h w"], passwords: Float[Tensor, "b d"]
-    ) -> Float[Tensor, "b c h w"]:
+    def forward(self, features: Float[Tensor, "b c h w"], passwords: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
         tokens = torch.cat([features.flatten(2).mT, self.password(passwords)[:, None]], 1)
         start = tokens = tokens + self.position
         for block in self.blocks:
@@ -135,10 +131,7 @@ class MedSemDeID(nn.Module):
         self.encryptor, self.decryptor = Cipher(config), Cipher(config)
         self.unface = nn.Conv2d(config.width, folded, 1, bias=False)
         self.head = nn.Sequential(
-            *(
-                Residual(config.latent_channels, config.latent_channels, config.head_width, 1)
-                for _ in range(2)
-            )
+            *(Residual(config.latent_channels, config.latent_channels, config.head_width, 1) for _ in range(2))
         )
         nn.init.orthogonal_(self.face.weight)
         with torch.no_grad():
@@ -179,15 +172,11 @@ class MedSemDeID(nn.Module):
             f = torch.cat([f, F.avg_pool2d(scaled, 2)], 1)
         return self.fusion(f)
 
-    def encrypt(
-        self, f: Float[Tensor, "b c h w"], passwords: Float[Tensor, "b d"]
-    ) -> Float[Tensor, "b c h w"]:
+    def encrypt(self, f: Float[Tensor, "b c h w"], passwords: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
         """Return f_enc."""
         return self.encryptor(self.key.encrypt(f, passwords), passwords)
 
-    def decrypt(
-        self, f_enc: Float[Tensor, "b c h w"], passwords: Float[Tensor, "b d"]
-    ) -> Float[Tensor, "b c h w"]:
+    def decrypt(self, f_enc: Float[Tensor, "b c h w"], passwords: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
         """Return f_hat under the right password, the feature of another face under a wrong one."""
         return self.key.decrypt(self.decryptor(f_enc, passwords), passwords)
 

@@ -20,9 +20,7 @@ Operator = Callable[..., Tensor]
 def _pads(pads: list[int] | None) -> list[int]:
     """Return ONNX's paddings (all starts, then all ends) as `F.pad` takes them: last axis first."""
     half = len(pads or []) // 2
-    return [
-        side for axis in reversed(range(half)) for side in ((pads or [])[axis], (pads or [])[half + axis])
-    ]
+    return [side for axis in reversed(range(half)) for side in ((pads or [])[axis], (pads or [])[half + axis])]
 
 
 def _padded(x: Tensor, pads: list[int] | None, auto_pad: bytes, value: float = 0.0) -> Tensor:
@@ -49,9 +47,7 @@ def average_pool(
 ) -> Tensor:  # fmt: skip
     """ONNX AveragePool on [b, c, h, w]; padded places count only where the file says so."""
     if any(pads or []) and not count_include_pad:
-        raise ValueError(
-            "AveragePool with pads that do not count; allowed: no pads, or count_include_pad = 1"
-        )
+        raise ValueError("AveragePool with pads that do not count; allowed: no pads, or count_include_pad = 1")
     return F.avg_pool2d(_padded(x, pads, auto_pad), kernel_shape, strides or 1, ceil_mode=bool(ceil_mode))
 
 
@@ -95,15 +91,12 @@ def gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
 
 
 def grid_sample(
-    x: Tensor, grid: Tensor, *, mode: bytes = b"bilinear", padding_mode: bytes = b"zeros",
-    align_corners: int = 0,
-) -> Tensor:  # fmt: skip
+    x: Tensor, grid: Tensor, *, mode: bytes = b"bilinear", padding_mode: bytes = b"zeros", align_corners: int = 0
+) -> Tensor:
     """ONNX GridSample."""
     kinds = {b"linear": "bilinear", b"cubic": "bicubic"}  # as opset 20 calls them
     kind = kinds.get(mode) or mode.decode()
-    return F.grid_sample(
-        x, grid, mode=kind, padding_mode=padding_mode.decode(), align_corners=bool(align_corners)
-    )
+    return F.grid_sample(x, grid, mode=kind, padding_mode=padding_mode.decode(), align_corners=bool(align_corners))
 
 
 def reshape(x: Tensor, shape: Tensor, *, allowzero: int = 0) -> Tensor:
@@ -191,9 +184,7 @@ class OnnxGraph(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the graph's output for its one input."""
-        values: dict[str, Tensor | None] = {
-            name: getattr(self, buffer) for name, buffer in self._names.items()
-        }
+        values: dict[str, Tensor | None] = {name: getattr(self, buffer) for name, buffer in self._names.items()}
         values |= {self._input: x, "": None}
         for step, names, output, options in self._steps:
             values[output] = step(*(values[name] for name in names), **options)

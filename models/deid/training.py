@@ -66,11 +66,7 @@ class Judges:
 
 
 def make_fakes(
-    model: MedSemDeID,
-    vae: AutoencoderKL,
-    batch: Batch,
-    right: Float[Tensor, "b d"],
-    wrong: Float[Tensor, "b d"],
+    model: MedSemDeID, vae: AutoencoderKL, batch: Batch, right: Float[Tensor, "b d"], wrong: Float[Tensor, "b d"]
 ) -> Float[Tensor, "3b 3 h w"]:
     """Return X_enc, X_hat and X_wrong of each original, one above the other, decoded in one batch."""
     f_enc = model.encrypt(model.features(batch.latents, batch.f_med), right)
@@ -159,9 +155,8 @@ class Duel:
     """The networks that are trained against one another, and one step of both."""
 
     def __init__(
-        self, model: MedSemDeID, judges: Judges, features: OriginalFeatures, settings: DeidSettings,
-        together: Group,
-    ) -> None:  # fmt: skip
+        self, model: MedSemDeID, judges: Judges, features: OriginalFeatures, settings: DeidSettings, together: Group
+    ) -> None:
         """Prepare `model`, in place, and a seeded discriminator, with Adam for each."""
         self.device = next(judges.vae.parameters()).device
         self.model, self.judges, self.features = model, judges, features

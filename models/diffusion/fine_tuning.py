@@ -38,11 +38,7 @@ def load_networks(folder: Path) -> LoadedGenerator:
 
 
 def fine_tune(
-    generator: LoadedGenerator,
-    moments: LatentMoments,
-    captions: Sequence[str],
-    settings: LoraSettings,
-    scratch: Path,
+    generator: LoadedGenerator, moments: LatentMoments, captions: Sequence[str], settings: LoraSettings, scratch: Path
 ) -> dict:
     """Train a LoRA of the generator's UNet in place and return its metrics.
 
@@ -62,8 +58,7 @@ def fine_tune(
     )
     if not math.isfinite(loss):
         raise ValueError(
-            f"train_lora.learning_rate: the loss is {loss} at {settings.learning_rate}; lower it, "
-            "or raise warmup_steps"
+            f"train_lora.learning_rate: the loss is {loss} at {settings.learning_rate}; lower it, or raise warmup_steps"
         )
     steps = settings.num_steps(len(captions))
     return {

@@ -51,9 +51,7 @@ def generator_folder(path: str) -> Path:
     if Path(path).is_dir():
         return Path(path)
     if not HUB_NAME.fullmatch(path):
-        raise ValueError(
-            f"generator.path: no folder {path!r}; give a pipeline directory, or a hub name as owner/name"
-        )
+        raise ValueError(f"generator.path: no folder {path!r}; give a pipeline directory, or a hub name as owner/name")
     return Path(StableDiffusionPipeline.download(path))
 
 
@@ -79,9 +77,7 @@ def check_sha256(folder: Path, ip_adapter: Path, expected: dict[str, str]) -> No
         path = ip_adapter if name == "ip_adapter" else folder / name
         if not path.is_file() or file_sha256(path) != digest:
             found = file_sha256(path) if path.is_file() else "no such file"
-            raise ValueError(
-                f"generator.sha256.{name}: expected {digest}, found {found}; fetch the checkpoint again"
-            )
+            raise ValueError(f"generator.sha256.{name}: expected {digest}, found {found}; fetch the checkpoint again")
 
 
 def load_pipeline(folder: Path) -> StableDiffusionPipeline:
@@ -104,9 +100,7 @@ def load_generator(
     injection = None
     if ip_adapter is not None:
         if pipeline.image_encoder is None or pipeline.feature_extractor is None:
-            raise ValueError(
-                "generator.path: no image_encoder and feature_extractor beside the IP-Adapter; add them"
-            )
+            raise ValueError("generator.path: no image_encoder and feature_extractor beside the IP-Adapter; add them")
         state = load_file(ip_adapter)
         width = pipeline.image_encoder.config.projection_dim
         text_dim = pipeline.unet.config["cross_attention_dim"]
@@ -137,9 +131,7 @@ def prompt_table(pipeline: StableDiffusionPipeline, prompts: Sequence[str]) -> F
     limit = pipeline.tokenizer.model_max_length
     tokens = pipeline.tokenizer(list(prompts), padding="max_length", max_length=limit, return_tensors="pt")
     if tokens.input_ids.shape[1] > limit:
-        raise ValueError(
-            f"prompt: longer than the tokenizer's {limit} tokens; shorten it in models/diseases.py"
-        )
+        raise ValueError(f"prompt: longer than the tokenizer's {limit} tokens; shorten it in models/diseases.py")
     return pipeline.text_encoder(tokens.input_ids.to(pipeline.text_encoder.device))[0]
 
 

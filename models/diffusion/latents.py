@@ -47,9 +47,7 @@ def to_unet(latents: Float[Tensor, "*s"], scaling_factor: float, shift_factor: f
     return (latents - shift_factor) * scaling_factor
 
 
-def from_unet(
-    latents: Float[Tensor, "*s"], scaling_factor: float, shift_factor: float
-) -> Float[Tensor, "*s"]:
+def from_unet(latents: Float[Tensor, "*s"], scaling_factor: float, shift_factor: float) -> Float[Tensor, "*s"]:
     """Return the UNet's latents as the autoencoder decodes them."""
     return latents / scaling_factor + shift_factor
 
@@ -60,11 +58,7 @@ def factors(vae: AutoencoderKL) -> tuple[float, float]:
 
 
 def cache_moments(
-    vae: AutoencoderKL,
-    images: Iterable[UInt8[np.ndarray, "h w 3"]],
-    num: int,
-    folder: Path,
-    batch_size: int = 16,
+    vae: AutoencoderKL, images: Iterable[UInt8[np.ndarray, "h w 3"]], num: int, folder: Path, batch_size: int = 16
 ) -> LatentMoments:
     """Encode `num` images into `folder`, or go on behind the batches that stand there (same order needed).
 
@@ -78,9 +72,7 @@ def cache_moments(
     return LatentMoments(mean, std, *factors(vae))
 
 
-def _encode_all(
-    vae: AutoencoderKL, images: Iterable[np.ndarray], num: int, folder: Path, batch_size: int
-) -> None:
+def _encode_all(vae: AutoencoderKL, images: Iterable[np.ndarray], num: int, folder: Path, batch_size: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     source = iter(images)
     maps: list[np.ndarray] = []
@@ -91,15 +83,11 @@ def _encode_all(
             stop = min(start + batch_size, num)
             batch = list(islice(source, stop - start))
             if len(batch) != stop - start:
-                raise ValueError(
-                    f"images: {start + len(batch)} where {num} were announced; run the ingest stage again"
-                )
+                raise ValueError(f"images: {start + len(batch)} where {num} were announced; run the ingest stage again")
             if stop <= done:
                 continue
             mean, std = _moments(vae, np.stack(batch))
-            maps = maps or [
-                _open(folder / f"{name}.npy", (num, *mean.shape[1:]), start) for name in ("mean", "std")
-            ]
+            maps = maps or [_open(folder / f"{name}.npy", (num, *mean.shape[1:]), start) for name in ("mean", "std")]
             for memory, values in zip(maps, (mean, std), strict=True):
                 memory[start:stop] = values
                 memory.flush()  # type: ignore[attr-defined]

@@ -16,13 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from models.diffusion.latents import LatentMoments
-from models.training.checkpoint import (
-    RunningLosses,
-    cosine_rate,
-    load_checkpoint,
-    save_checkpoint,
-    step_generator,
-)
+from models.training.checkpoint import RunningLosses, cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.training.distributed import Group, group
 
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
@@ -92,9 +86,7 @@ def train_target(
         return noise
     if kind == "v_prediction":
         return scheduler.get_velocity(latents, noise, timesteps)  # type: ignore[arg-type]
-    raise ValueError(
-        f"scheduler.prediction_type: {kind!r}; allowed: epsilon, v_prediction; take another generator"
-    )
+    raise ValueError(f"scheduler.prediction_type: {kind!r}; allowed: epsilon, v_prediction; take another generator")
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,7 @@ class SamplingSettings:
 
 def initial_latents(rows: Sequence[Row], shape: tuple[int, int, int]) -> Float[Tensor, "b c h w"]:
     """Return each row's start noise, from a CPU generator of its own seed."""
-    return torch.stack(
-        [torch.randn(shape, generator=torch.Generator().manual_seed(row.seed)) for row in rows]
-    )
+    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(row.seed)) for row in rows])
 
 
 @torch.no_grad()
@@ -75,9 +73,7 @@ def sample_latents(
     """Return the rows' latents, in one batch of exactly these rows."""
     unknown = {row.prompt for row in rows} - set(generator.prompts)
     if unknown:
-        raise ValueError(
-            f"prompt: {min(unknown)!r} is not in the prompt table; see models.diseases.all_prompts"
-        )
+        raise ValueError(f"prompt: {min(unknown)!r} is not in the prompt table; see models.diseases.all_prompts")
     prompt_embeds = generator.prompt_table[[generator.prompts.index(row.prompt) for row in rows]]
     negative_embeds = generator.prompt_table[generator.prompts.index("")].expand_as(prompt_embeds)
     if generator.injection is not None:
@@ -86,9 +82,7 @@ def sample_latents(
         raise ValueError("rows: a donor, but no IP-Adapter; set generator.ip_adapter")
     latents = initial_latents(rows, generator.latent_shape).to(generator.unet.device)
     try:
-        return denoise(
-            generator.unet, generator.scheduler_config, latents, prompt_embeds, negative_embeds, settings
-        )
+        return denoise(generator.unet, generator.scheduler_config, latents, prompt_embeds, negative_embeds, settings)
     finally:
         if generator.injection is not None:
             generator.injection.clear()
@@ -114,9 +108,7 @@ def decode_latents(generator: LoadedGenerator, latents: Float[Tensor, "b c h w"]
     vae = generator.vae
     scaled = from_unet(latents, *factors(vae)).to(vae.dtype, memory_format=torch.channels_last)
     signal = vae.decode(scaled).sample.float()
-    return (
-        ((signal / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().contiguous()
-    )
+    return ((signal / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().contiguous()
 
 
 def sample_rows(

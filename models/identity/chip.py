@@ -13,15 +13,11 @@ INSIGHTFACE_EYES = np.array([[38.2946, 51.6963], [73.5318, 51.5014]]) / 112
 DLIB_EYES = np.array([[0.324, 0.308], [0.664, 0.309]])
 
 
-def chip(
-    image: UInt8[np.ndarray, "s s 3"], eyes: Float[np.ndarray, "2 2"], size: int
-) -> UInt8[np.ndarray, "c c 3"]:
+def chip(image: UInt8[np.ndarray, "s s 3"], eyes: Float[np.ndarray, "2 2"], size: int) -> UInt8[np.ndarray, "c c 3"]:
     """Return a chip of `size` px with the eyes at these shares; what lies beyond the frame is mirrored."""
     source = np.array([LEFT_EYE, RIGHT_EYE]) * image.shape[0] - 0.5
     target = eyes * size - 0.5
     turn = complex(*(target[1] - target[0])) / complex(*(source[1] - source[0]))
     rotation = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
     matrix = np.column_stack([rotation, target.mean(axis=0) - rotation @ source.mean(axis=0)])
-    return cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-    )
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)

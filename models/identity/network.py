@@ -47,11 +47,7 @@ def trunk(widths: tuple[int, int, int, int], depths: tuple[int, int, int]) -> nn
 def embedding_head(width: int, pooling: Pooling, dim: int) -> nn.Sequential:
     """Return what turns 7 x 7 features into an embedding; positions are weighed, or kept in 24 channels."""
     pools: dict[str, list[nn.Module]] = {
-        "depthwise": [
-            nn.Conv2d(width, width, 7, groups=width, bias=False),
-            nn.BatchNorm2d(width),
-            nn.Flatten(),
-        ],
+        "depthwise": [nn.Conv2d(width, width, 7, groups=width, bias=False), nn.BatchNorm2d(width), nn.Flatten()],
         "flatten": [nn.Conv2d(width, 24, 1, bias=False), nn.BatchNorm2d(24), nn.Flatten()],
     }
     features = 24 * 49 if pooling == "flatten" else width

@@ -47,16 +47,12 @@ class OnnxRecogniser:
         which the twins carry; a file without it is a published one.
         """
         if not path.is_file():
-            raise ValueError(
-                f"recognisers: no file {path}; train the twins (make twins) or name an ONNX file"
-            )
+            raise ValueError(f"recognisers: no file {path}; train the twins (make twins) or name an ONNX file")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         self._network: Any = get_model(str(path), providers=["CPUExecutionProvider"], sess_options=options)
         if getattr(self._network, "taskname", "") != "recognition":
-            raise ValueError(
-                f"recognisers: {path} is no recogniser; its input must be N x 3 x 112 x 112 or larger"
-            )
+            raise ValueError(f"recognisers: {path} is no recogniser; its input must be N x 3 x 112 x 112 or larger")
         properties = {p.key: p.value for p in onnx.load(path, load_external_data=False).metadata_props}
         self.alignment: str = alignment or properties.get("alignment", "template")
         self._size = int(self._network.input_size[0])

@@ -87,17 +87,13 @@ def _check(queries: np.ndarray, gallery: np.ndarray, block_rows: int) -> None:
     if not len(gallery):
         raise ValueError("gallery: it is empty, so nobody could be found in it; ingest patients first")
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f"queries: {queries.shape} do not fit a gallery of {gallery.shape}; use one recogniser"
-        )
+        raise ValueError(f"queries: {queries.shape} do not fit a gallery of {gallery.shape}; use one recogniser")
     if block_rows < 1:
         raise ValueError(f"block_rows: {block_rows} must be at least 1")
     for name, rows in (("queries", queries), ("gallery", gallery)):
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
         if not (abs(norms - 1) <= MAX_NORM_ERROR).all():
-            raise ValueError(
-                f"{name}: rows of norm {norms.min():.6g} to {norms.max():.6g}; normalise them to 1"
-            )
+            raise ValueError(f"{name}: rows of norm {norms.min():.6g} to {norms.max():.6g}; normalise them to 1")
 
 
 @dataclass(frozen=True)
@@ -208,6 +204,4 @@ def _decide(
 def cosines(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """Return the dot products of paired rows in float64; equal pairs give equal values anywhere."""
     # Rows lie contiguously, so that each is summed in the same order whatever stands around it.
-    return np.multiply(a.astype(np.float64, order="C"), b.astype(np.float64, order="C"), order="C").sum(
-        axis=1
-    )
+    return np.multiply(a.astype(np.float64, order="C"), b.astype(np.float64, order="C"), order="C").sum(axis=1)

@@ -19,7 +19,5 @@ class BalancedBatches:
         """Return `batch_size` rows: a class at random, then one of its rows at random."""
         chosen = torch.randint(len(self._rows), (batch_size,), generator=generator).tolist()
         place = torch.rand(batch_size, generator=generator, dtype=torch.float64).tolist()
-        rows = (
-            self._rows[k][int(share * len(self._rows[k]))] for k, share in zip(chosen, place, strict=True)
-        )
+        rows = (self._rows[k][int(share * len(self._rows[k]))] for k, share in zip(chosen, place, strict=True))
         return torch.stack(list(rows))

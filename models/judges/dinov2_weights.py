@@ -14,11 +14,7 @@ from models.diseases import DISEASES
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Random paths and dropped units would need their random state kept, for a run to be taken up exactly.
-DETERMINISTIC: dict[str, Any] = {
-    "drop_path_rate": 0.0,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-}
+DETERMINISTIC: dict[str, Any] = {"drop_path_rate": 0.0, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 PREPROCESSOR = "preprocessor_config.json"
 LABELS: dict[str, Any] = {
     "id2label": dict(enumerate(DISEASES)),

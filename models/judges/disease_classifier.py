@@ -68,10 +68,7 @@ def train_classifier(
         generator = step_generator(seed, step)
         labels = torch.randint(len(DISEASES), (batch_size,), generator=generator)
         place = torch.rand(batch_size, generator=generator)
-        index = [
-            rows[k][int(share * len(rows[k]))]
-            for k, share in zip(labels.tolist(), place.tolist(), strict=True)
-        ]
+        index = [rows[k][int(share * len(rows[k]))] for k, share in zip(labels.tolist(), place.tolist(), strict=True)]
         faces = augment(torch.from_numpy(images[torch.stack(index).numpy()]), SIZE_PX, generator)
         with fast_autocast():
             logits = network(faces.contiguous(memory_format=torch.channels_last))
@@ -104,9 +101,7 @@ def load_classifier(folder: Path) -> DiseaseClassifier:
         raise ValueError(f"classifier: no {path}; train the twins (make twins)")
     config = json.loads(path.read_text())
     if tuple(config["diseases"]) != DISEASES:
-        raise ValueError(
-            f"{path}: diseases {config['diseases']}; wanted {list(DISEASES)}; train the twins again"
-        )
+        raise ValueError(f"{path}: diseases {config['diseases']}; wanted {list(DISEASES)}; train the twins again")
     network = DiseaseClassifier(tuple(config["widths"]))
     network.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
     return network.eval()

@@ -36,9 +36,7 @@ class Gaze:
         if importlib.util.find_spec("openvino") is None:
             raise ValueError("evaluate_utility.gaze: needs `pip install -c constraints.txt openvino`")
         core: Any = importlib.import_module("openvino").Core()
-        self._gaze, self._head_pose = (
-            core.compile_model(core.read_model(p), "CPU") for p in (gaze, head_pose)
-        )
+        self._gaze, self._head_pose = (core.compile_model(core.read_model(p), "CPU") for p in (gaze, head_pose))
 
     def __call__(self, images: UInt8[np.ndarray, "n s s 3"]) -> Angles:
         """Return pitch (up is positive) and yaw (to the viewer's right is positive) in degrees."""

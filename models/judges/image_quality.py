@@ -22,16 +22,7 @@ MAX_PSNR = 100.0  # of equal images, whose PSNR is infinite, which JSON cannot s
 SQUEEZENET = "LPIPS formula, SqueezeNet 1.0 trunk (Deep Compression), uniform weights: a stand-in for LPIPS"
 TWIN = "LPIPS formula, trunk of the phantom disease classifier, uniform weights: a stand-in for LPIPS"
 CAFFE_MEAN_BGR = (104.0, 117.0, 123.0)
-FIRES = {
-    2: (16, 64),
-    3: (16, 64),
-    4: (32, 128),
-    5: (32, 128),
-    6: (48, 192),
-    7: (48, 192),
-    8: (64, 256),
-    9: (64, 256),
-}
+FIRES = {2: (16, 64), 3: (16, 64), 4: (32, 128), 5: (32, 128), 6: (48, 192), 7: (48, 192), 8: (64, 256), 9: (64, 256)}
 BATCH = 16
 Images = UInt8[np.ndarray, "n h w 3"]
 
@@ -62,9 +53,7 @@ class Perceptual:
         parts = [np.zeros(0)]
         for start in range(0, len(original), BATCH):
             first, second = (self._layers(_rgb(x[start : start + BATCH])) for x in (original, other))
-            layers = [
-                (_unit(a) - _unit(b)).square().sum(1).mean((1, 2)) for a, b in zip(first, second, strict=True)
-            ]
+            layers = [(_unit(a) - _unit(b)).square().sum(1).mean((1, 2)) for a, b in zip(first, second, strict=True)]
             parts.append(torch.stack(layers).sum(0).double().numpy())
         return np.concatenate(parts)
 
@@ -73,9 +62,7 @@ def load_perceptual(squeezenet: Path | None, classifier: Path | None) -> Percept
     """Load SqueezeNet's trunk where its file is named, else the classifier twin's; raises ValueError without either."""
     if squeezenet is not None:
         if not squeezenet.is_file():
-            raise ValueError(
-                f"evaluate_reversibility.squeezenet: no file {squeezenet}; fetch it or leave it empty"
-            )
+            raise ValueError(f"evaluate_reversibility.squeezenet: no file {squeezenet}; fetch it or leave it empty")
         trunk = SqueezeNet().eval()
         state = torch.load(squeezenet, map_location="cpu", weights_only=True)
         weights = {k.replace("/", "."): v.float() for k, v in state.items() if not k.startswith("conv10")}

@@ -25,9 +25,7 @@ class Landmarks:
     def __init__(self, path: Path) -> None:
         """Load a predictor of 68 points; raises ValueError where it is missing or another one."""
         if not path.is_file():
-            raise ValueError(
-                f"evaluate_utility.predictor: no file {path}; PyPI's face_recognition_models has it"
-            )
+            raise ValueError(f"evaluate_utility.predictor: no file {path}; PyPI's face_recognition_models has it")
         dlib: Any = importlib.import_module("dlib")  # its stubs lack what it is used for
         self._predict, self._rectangle = dlib.shape_predictor(str(path)), dlib.rectangle
         found = len(self._points(np.zeros((WORK_PX, WORK_PX, 3), np.uint8)))

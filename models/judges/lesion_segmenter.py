@@ -108,9 +108,7 @@ def train_lesion_segmenter(
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 12.0)
         for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate * cosine_rate(
-                step, training.steps, warmup=training.steps // 20
-            )
+            group["lr"] = training.learning_rate * cosine_rate(step, training.steps, warmup=training.steps // 20)
         optimizer.step()
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         if (step + 1) % checkpoint_every == 0 or step + 1 == training.steps:
@@ -155,10 +153,7 @@ def placed(
     angle, scale = uniform(TURN), torch.exp(uniform(STRETCH))
     side = torch.where(torch.rand(num, generator=generator) < 0.5, -1.0, 1.0)
     cos, sin = angle.cos() * scale, angle.sin() * scale
-    rows = [
-        torch.stack([side * cos, -sin, uniform(SHIFT)], 1),
-        torch.stack([side * sin, cos, uniform(SHIFT)], 1),
-    ]
+    rows = [torch.stack([side * cos, -sin, uniform(SHIFT)], 1), torch.stack([side * sin, cos, uniform(SHIFT)], 1)]
     grid = F.affine_grid(torch.stack(rows, 1), list(faces.shape), align_corners=False)
     moved = F.grid_sample(faces, grid, padding_mode="border", align_corners=False)
     outline = F.grid_sample(masks[:, None].float(), grid, padding_mode="zeros", align_corners=False)
@@ -175,9 +170,7 @@ def dice_and_jaccard(found: Bool[np.ndarray, "h w"], truth: Bool[np.ndarray, "h 
 def save_lesion_segmenter(segmenter: LesionSegmenter, filters: tuple[int, ...], folder: Path) -> None:
     """Write weights and a config; `load_lesion_segmenter` reads them back."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: value.data.cpu() for name, value in weights(segmenter.network).items()}, folder / WEIGHTS
-    )
+    save_file({name: value.data.cpu() for name, value in weights(segmenter.network).items()}, folder / WEIGHTS)
     write_config(folder, {"filters": list(filters), "image_size_px": segmenter.size_px})
 
 
@@ -203,9 +196,7 @@ def load_lesion_segmenter(folder: Path) -> LesionSegmenter | str:
     network = lesion_unet(tuple(config["filters"]))
     found, own = load_file(folder / WEIGHTS), weights(network)
     if found.keys() != own.keys():
-        raise ValueError(
-            f"{folder / WEIGHTS}: not the weights of config.json's network; run train_judges again"
-        )
+        raise ValueError(f"{folder / WEIGHTS}: not the weights of config.json's network; run train_judges again")
     for name, value in found.items():
         own[name].data.copy_(value)
     return LesionSegmenter(network, config["image_size_px"])

@@ -187,9 +187,7 @@ def resized(image: UInt8[np.ndarray, "h w 3"], size_px: int) -> UInt8[np.ndarray
     if image.shape[:2] == (size_px, size_px):
         return image
     shrinks = min(image.shape[:2]) > size_px
-    return cv2.resize(
-        image, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    return cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def save_sign_classifier(classifier: SignClassifier, folder: Path) -> None:

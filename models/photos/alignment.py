@@ -76,9 +76,7 @@ def crop_by_eyes(
     sources = corners @ np.linalg.inv(rotation).T
     if (sources < -1).any() or (sources > np.array([rgb.shape[1], rgb.shape[0]])).any():
         flags.append("padded")
-    image = cv2.warpAffine(
-        rgb, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-    )
+    image = cv2.warpAffine(rgb, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     return Aligned(image, flags)
 
 

@@ -51,10 +51,7 @@ def decode_photo(data: bytes, limits: Limits) -> tuple[UInt8[np.ndarray, "h w 3"
                 raise
             except Exception as error:  # decoders raise a dozen types on damaged bytes
                 raise Rejection("broken_image", f"{type(error).__name__}: {error}") from None
-    if (
-        any(DOUBTFUL_WARNING.search(str(warning.message)) for warning in said)
-        and "exif_unreadable" not in flags
-    ):
+    if any(DOUBTFUL_WARNING.search(str(warning.message)) for warning in said) and "exif_unreadable" not in flags:
         flags.append("decoder_warning")
     if not np.ptp(rgb, axis=(0, 1)).any():
         raise Rejection("blank_image")

@@ -78,9 +78,7 @@ class Cnn:
     @cached_property
     def _network(self) -> Any:
         dlib: Any = importlib.import_module("dlib")
-        return dlib.cnn_face_detection_model_v1(
-            str(packaged_predictor().with_name("mmod_human_face_detector.dat"))
-        )
+        return dlib.cnn_face_detection_model_v1(str(packaged_predictor().with_name("mmod_human_face_detector.dat")))
 
     def find(self, rgb: UInt8[np.ndarray, "h w 3"]) -> Found:
         """Return the upright faces; scores are margins."""
@@ -102,9 +100,7 @@ class UltraFace:
     @cached_property
     def _session(self) -> Any:
         if not Path(self.path).is_file():
-            raise ValueError(
-                f"detector_path: {self.path!r} is no file; name UltraFace's version-RFB-320.onnx"
-            )
+            raise ValueError(f"detector_path: {self.path!r} is no file; name UltraFace's version-RFB-320.onnx")
         onnxruntime: Any = importlib.import_module("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # the file's hundred warnings say that its weights are inputs
@@ -135,13 +131,9 @@ class Scrfd:
     @cached_property
     def _network(self) -> Any:
         place = Path(self.path)
-        files = (
-            [place] if self.path.endswith(".onnx") else sorted(place.glob("det_*.onnx")) if self.path else []
-        )
+        files = [place] if self.path.endswith(".onnx") else sorted(place.glob("det_*.onnx")) if self.path else []
         if not files or not files[0].is_file():
-            raise ValueError(
-                f"detector_path: {self.path!r} holds no det_*.onnx; name a folder with an SCRFD detector"
-            )
+            raise ValueError(f"detector_path: {self.path!r} holds no det_*.onnx; name a folder with an SCRFD detector")
         from insightface.model_zoo import get_model
 
         model: Any = get_model(str(files[0]), providers=["CPUExecutionProvider"])
@@ -161,11 +153,7 @@ def load_detectors(name: str, path: str) -> list[Detector]:
 
     dlib: HOG and CNN, which are packaged. ultraface, insightface: these, and the network at `path`.
     """
-    extra: dict[str, list[Detector]] = {
-        "dlib": [],
-        "ultraface": [UltraFace(path)],
-        "insightface": [Scrfd(path)],
-    }
+    extra: dict[str, list[Detector]] = {"dlib": [], "ultraface": [UltraFace(path)], "insightface": [Scrfd(path)]}
     if name not in extra:
         raise ValueError(f"detector: {name!r} is not one of dlib, ultraface, insightface")
     detectors: list[Detector] = [*extra[name], Hog(), Cnn()]

@@ -26,9 +26,7 @@ def perceptual_hash(rgb: UInt8[np.ndarray, "h w 3"]) -> int:
 def first_seen(ids: list[str]) -> Int[np.ndarray, " n"]:
     """Return for each id the index of an earlier equal one, or -1."""
     seen: dict[str, int] = {}
-    return np.array(
-        [-1 if (first := seen.setdefault(key, i)) == i else first for i, key in enumerate(ids)], int
-    )
+    return np.array([-1 if (first := seen.setdefault(key, i)) == i else first for i, key in enumerate(ids)], int)
 
 
 def thumbnail(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "t t"]:

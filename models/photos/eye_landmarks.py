@@ -50,6 +50,4 @@ def _smooth(four: Float[np.ndarray, "4 2"]) -> Float[np.ndarray, "n 2"]:
     """Return the cubic through four points, densely, by its length along the chords."""
     steps = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(four, axis=0), axis=1))])
     at = np.linspace(0, steps[-1], DENSE)
-    return np.stack([np.polyval(np.polyfit(steps, four[:, axis], 3), at) for axis in (0, 1)], 1).astype(
-        np.float32
-    )
+    return np.stack([np.polyval(np.polyfit(steps, four[:, axis], 3), at) for axis in (0, 1)], 1).astype(np.float32)

@@ -4,16 +4,7 @@ import re
 
 # Formats that decode, by Pillow's names; PostScript and the like are left out: they run programs
 READABLE = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "HEIF", "AVIF")
-PICTURES = (
-    *READABLE,
-    "BigTIFF",
-    "DICOM",
-    "JPEG 2000",
-    "JPEG XL",
-    "Photoshop file",
-    "OpenEXR",
-    "Radiance picture",
-)
+PICTURES = (*READABLE, "BigTIFF", "DICOM", "JPEG 2000", "JPEG XL", "Photoshop file", "OpenEXR", "Radiance picture")
 EXPORT = "export it as JPEG, PNG or TIFF"
 
 # (offset, bytes, format); the first that fits wins

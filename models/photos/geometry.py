@@ -37,9 +37,7 @@ class Geometry:
 def find_geometry(rgb: UInt8[np.ndarray, "h w 3"], regions: list[Region]) -> Geometry | None:
     """Return the geometry of the face that regions of one group frame, or None where it can't be trusted."""
     place = middle(regions)
-    best = max(
-        (_upright(rgb, place, angle) for angle in range(0, 360, STEP_DEGREES)), key=lambda found: found[0]
-    )
+    best = max((_upright(rgb, place, angle) for angle in range(0, 360, STEP_DEGREES)), key=lambda found: found[0])
     margin, angle, box = best
     for _ in range(2):  # the eyes say how far the head is still tilted
         if box is None or margin < MIN_MARGIN:
@@ -114,11 +112,7 @@ def _upright(
 
 
 def turned_crop(
-    rgb: UInt8[np.ndarray, "h w 3"],
-    place: tuple[float, float, float],
-    angle: float,
-    crop_px: int,
-    face_px: int,
+    rgb: UInt8[np.ndarray, "h w 3"], place: tuple[float, float, float], angle: float, crop_px: int, face_px: int
 ) -> tuple[UInt8[np.ndarray, "c c 3"], Float[np.ndarray, "2 3"]]:
     """Return a face's surroundings turned anticlockwise, and the matrix that brings a pixel there.
 
@@ -143,9 +137,7 @@ def turned_crop(
 
 
 def _warped(rgb: np.ndarray, matrix: np.ndarray, crop_px: int) -> np.ndarray:
-    return cv2.warpAffine(
-        rgb, matrix, (crop_px, crop_px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    return cv2.warpAffine(rgb, matrix, (crop_px, crop_px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _crop(rgb: np.ndarray, place: tuple[float, float, float], angle: float) -> tuple[np.ndarray, np.ndarray]:

@@ -70,9 +70,7 @@ class Listing:
         below the folder `prefix` may be named from there.
         """
         wanted = _stem(fold(named))
-        candidates = dict.fromkeys(
-            name for base in _bases(fold(named)) for name in self._by_base.get(base, ())
-        )
+        candidates = dict.fromkeys(name for base in _bases(fold(named)) for name in self._by_base.get(base, ()))
         found = []
         for name in candidates:
             whole = _stem(fold(name))

@@ -85,9 +85,7 @@ def core(region: Region, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], B
 
 
 def changed_share(
-    region: Region,
-    changed: Bool[np.ndarray, "h w"],
-    kept: Bool[np.ndarray, "h w"] | None = None,
+    region: Region, changed: Bool[np.ndarray, "h w"], kept: Bool[np.ndarray, "h w"] | None = None
 ) -> float:
     """Return which share of the disc was changed; `kept` are pixels that a method keeps on purpose."""
     place, disc = core(region, changed.shape)

@@ -66,14 +66,12 @@ def search(rgb: UInt8[np.ndarray, "h w 3"], todo: Sequence[Pass]) -> list[Region
         scaled = np.pad(scaled, ((border, border), (border, border), (0, 0)), constant_values=GREY)
         for quarter in one.quarters:
             turned = np.ascontiguousarray(np.rot90(scaled, quarter))
-            rows = np.concatenate(
-                [_shifted(one.detector, *tile) for tile in _tiles(turned, one.detector.tile)]
-            )
+            rows = np.concatenate([_shifted(one.detector, *tile) for tile in _tiles(turned, one.detector.tile)])
             centres = (_turned_back(rows[:, :2], quarter, scaled.shape) - border) / factor
             found += [
                 Region(float(x), float(y), float(side / factor.mean()), 90.0 * quarter, one.detector.name, float(s))
                 for (x, y), side, s in zip(centres, rows[:, 2], rows[:, 3], strict=True)
-            ]  # fmt: skip
+            ]
     return found
 
 
@@ -114,9 +112,7 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
     return [round(at) for at in np.linspace(0, length - tile, count)]
 
 
-def _turned_back(
-    points: Float[np.ndarray, "n 2"], quarter: int, shape: tuple[int, ...]
-) -> Float[np.ndarray, "n 2"]:
+def _turned_back(points: Float[np.ndarray, "n 2"], quarter: int, shape: tuple[int, ...]) -> Float[np.ndarray, "n 2"]:
     """Return where points (as pixel borders) of a picture turned by np.rot90 lie in the picture itself."""
     x, y = points.T
     height, width = shape[:2]

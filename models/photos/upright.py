@@ -22,9 +22,7 @@ def load_upright_aligner(detector: str, detector_path: str, size: int) -> Aligne
     if detector == "aligned":
         return lambda rgb: centre_square(rgb, size)
     if detector == "dlib" and detector_path:
-        raise ValueError(
-            f"detector_path: {detector_path!r} has no effect with dlib, which is packaged; leave it empty"
-        )
+        raise ValueError(f"detector_path: {detector_path!r} has no effect with dlib, which is packaged; leave it empty")
     every = load_detectors(detector, detector_path)
     quick = [Hog(0.0) if isinstance(one, Hog) else one for one in every if not isinstance(one, Cnn)]
     seekers = [Seeker(tuple(some), SMALLEST_PX) for some in (quick, every)]

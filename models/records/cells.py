@@ -6,27 +6,8 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 
-from models.records.refusals import (
-    CONSENTS,
-    DELETES,
-    OF_CONSENT,
-    OF_WITHDRAWAL,
-    REFUSAL,
-    USE_OF_PHOTOS,
-    WITHDRAWS,
-)
-from models.records.vocabulary import (
-    EYES,
-    GENDERS,
-    MARKED,
-    MONTHS,
-    NOBODY,
-    PLACEHOLDERS,
-    YEARS,
-    key,
-    visible,
-    words,
-)
+from models.records.refusals import CONSENTS, DELETES, OF_CONSENT, OF_WITHDRAWAL, REFUSAL, USE_OF_PHOTOS, WITHDRAWS
+from models.records.vocabulary import EYES, GENDERS, MARKED, MONTHS, NOBODY, PLACEHOLDERS, YEARS, key, visible, words
 
 OLDEST = 100  # the top of the published bins; an older age would single its patient out
 MAX_AGE = 120
@@ -162,9 +143,7 @@ def visit_date(text: str, is_sure: bool = True) -> tuple[str, bool]:
         year, month, day = map(int, match.groups())
     elif match := re.fullmatch(r"(\d{5})([.,]\d+)?", plain):
         return (
-            ((EXCEL_ZERO + timedelta(int(match[1]))).isoformat(), True)
-            if int(match[1]) in EXCEL_DAYS
-            else ("", False)
+            ((EXCEL_ZERO + timedelta(int(match[1]))).isoformat(), True) if int(match[1]) in EXCEL_DAYS else ("", False)
         )
     elif match := next((found for form in NAMED if (found := form.fullmatch(words(plain)))), None):
         day, month, year = int(match["day"]), MONTHS.get(match["month"], 0), int(match["year"])
@@ -204,7 +183,5 @@ def is_day(text: str) -> bool:
     if named := NAMED_DAY.fullmatch(text):
         return key(named[1] or named[2]) in MONTHS
     return bool(
-        re.fullmatch(
-            r"\d{4}[-/]\d{1,2}[-/]\d{1,2}( .*)?|\d{1,2}[./]\d{1,2}[./]\d{4}( .*)?|\d{1,2}:\d\d(:\d\d)?", text
-        )
+        re.fullmatch(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}( .*)?|\d{1,2}[./]\d{1,2}[./]\d{4}( .*)?|\d{1,2}:\d\d(:\d\d)?", text)
     )

@@ -29,12 +29,8 @@ UNSURE = re.compile(r"[?？¿؟‽~≈≠¬∅]|^\s*[-–—−!<>]")  # a ! beh
 SYSTEM = re.compile(r"\b(ICD|CIM)[\s-]?10([\s-]?(GM|CM|WHO|FR))?\s?:?", re.IGNORECASE)
 # Other findings at the eye and its lids: seen on the photo beside the class
 OF_THE_EYE = re.compile(r"H[0-5]|C44|C69|D04|D22|D23|D31|Q1[0-5]|S05|T15|T26|B30|A71|B00")
-SEPARATORS = re.compile(
-    r"[;|/+&,、，；\n]|\b(?:and|und|et|sowie|with|mit|avec|plus)\b|[和及伴]", re.IGNORECASE
-)
-SURE = frozenset(
-    ["g", "gesichert", "confirmed", "certain", "sure", "definite", "confirme", "certaine", "确诊", "确定"]
-)
+SEPARATORS = re.compile(r"[;|/+&,、，；\n]|\b(?:and|und|et|sowie|with|mit|avec|plus)\b|[和及伴]", re.IGNORECASE)
+SURE = frozenset(["g", "gesichert", "confirmed", "certain", "sure", "definite", "confirme", "certaine", "确诊", "确定"])
 
 
 @lru_cache(1 << 16)

@@ -38,9 +38,7 @@ def read_sheet(data: bytes, file: str) -> tuple[list[list[str]], str, set[int]]:
             size = sum(entry.file_size for entry in packed.infolist())
             names = packed.namelist()
         if "xl/workbook.xml" not in names:
-            raise ValueError(
-                f"records: {file} is an archive, but no Excel file; save the table as .xlsx or CSV UTF-8"
-            )
+            raise ValueError(f"records: {file} is an archive, but no Excel file; save the table as .xlsx or CSV UTF-8")
         if size > MAX_UNPACKED_BYTES:
             raise ValueError(f"records: {file} unpacks to {size} bytes; save its table alone as CSV UTF-8")
         with warnings.catch_warnings():
@@ -55,9 +53,7 @@ def read_sheet(data: bytes, file: str) -> tuple[list[list[str]], str, set[int]]:
         hidden = _hidden_rows(data, sheets[0])
         _refuse_withdrawals(book.worksheets, sheets[0], file)
     except (zipfile.BadZipFile, KeyError, OSError, SyntaxError) as error:
-        raise ValueError(
-            f"records: {file} is a damaged Excel file ({type(error).__name__}); save it again"
-        ) from None
+        raise ValueError(f"records: {file} is a damaged Excel file ({type(error).__name__}); save it again") from None
     left_out = len(book.worksheets) - 1
     note = f"the first visible of {left_out + 1} sheets was read, {left_out} left out" if left_out else ""
     return rows, note, hidden

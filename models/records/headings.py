@@ -99,8 +99,7 @@ def check_columns(columns: list[Column], file: str, line: int) -> None:
         )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         which = "; ".join(
-            f"{name} in columns {', '.join(str(c.index + 1) for c in columns if c.name == name)}"
-            for name in twice
+            f"{name} in columns {', '.join(str(c.index + 1) for c in columns if c.name == name)}" for name in twice
         )
         raise ValueError(f"records: {file} has several columns for {which}; keep one of each")
 

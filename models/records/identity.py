@@ -89,13 +89,9 @@ def judge_persons(records: list[Record]) -> None:
     for rows in mine.values():
         spellings = known[rows[0].patient_id].spellings
         if _is_several(spellings[0], by_key):
-            _reject(
-                rows, "ambiguous_patient_id", "found several ids that other rows have; expected one patient's"
-            )
+            _reject(rows, "ambiguous_patient_id", "found several ids that other rows have; expected one patient's")
         if len(spellings) > 1:
-            _reject(
-                rows, "ambiguous_patient_id", f"found {_listed(spellings)}; expected one spelling of one id"
-            )
+            _reject(rows, "ambiguous_patient_id", f"found {_listed(spellings)}; expected one spelling of one id")
         _judge_person(rows)
     _judge_record_ids(readable)
 
@@ -152,9 +148,7 @@ def _judge_person(rows: list[Record]) -> None:
         _reject(rows, "conflicting_gender", f"found two under one patient id, {_lines(rows)}; expected one")
     if _ages_conflict(rows):
         _reject(
-            rows,
-            "conflicting_age",
-            f"found ages that do not follow the dates, {_lines(rows)}; expected one birthday",
+            rows, "conflicting_age", f"found ages that do not follow the dates, {_lines(rows)}; expected one birthday"
         )
 
 
@@ -177,9 +171,7 @@ def _judge_record_ids(records: list[Record]) -> None:
     for rows in by_id.values():
         if len({record.person for record in rows}) > 1:
             _reject(
-                rows,
-                "duplicate_id",
-                f"found one record id for several patients, {_lines(rows)}; expected one each",
+                rows, "duplicate_id", f"found one record id for several patients, {_lines(rows)}; expected one each"
             )
 
 
@@ -230,6 +222,4 @@ def _lines(rows: list[Record]) -> str:
 
 def _listed(texts: Iterable[str]) -> str:
     every = list(texts)
-    return ", ".join(every[:MAX_LISTED]) + (
-        f" and {len(every) - MAX_LISTED} more" if len(every) > MAX_LISTED else ""
-    )
+    return ", ".join(every[:MAX_LISTED]) + (f" and {len(every) - MAX_LISTED} more" if len(every) > MAX_LISTED else "")

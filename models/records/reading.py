@@ -54,9 +54,7 @@ class Table:
 def read_table(path: Path) -> Table:
     """Read a table of text or Excel; raises ValueError that says what to mend, never what a cell holds."""
     if not path.is_file():
-        raise ValueError(
-            f"records: {path.name} is not in the source folder; set ingest_patients.records to its name"
-        )
+        raise ValueError(f"records: {path.name} is not in the source folder; set ingest_patients.records to its name")
     data, note = path.read_bytes(), ""
     if is_workbook(data):
         sheet, note, hidden = read_sheet(data, path.name)
@@ -106,9 +104,7 @@ def _taker(texts: list[str], delimiter: str) -> Taker:
     return take
 
 
-def _find_heading(
-    takers: list[Taker], first: int, num_lines: int, file: str
-) -> tuple[int, list[Column], Taker]:
+def _find_heading(takers: list[Taker], first: int, num_lines: int, file: str) -> tuple[int, list[Column], Taker]:
     """Return the line that has all required columns, its columns, and the reader whose delimiter shows them."""
     best: tuple[int, int, list[Column], Taker] | None = None
     for at in range(first, min(num_lines, first + HEADING_WITHIN)):
@@ -152,9 +148,7 @@ def _collect(
                                 "expected a row for the patient"))  # fmt: skip
             else:
                 counts["footer"] += 1
-        elif (
-            consent < len(cells) and key(cells[consent]) in HEADINGS and _is_heading(cells, columns, file, at)
-        ):
+        elif consent < len(cells) and key(cells[consent]) in HEADINGS and _is_heading(cells, columns, file, at):
             counts["heading"] += length
         else:
             is_sure = sure[at] if length == 1 else all(sure[at : at + length])
@@ -170,9 +164,7 @@ def _row(at: int, cells: list[str], num_columns: int, problem: str, is_sure: boo
     if problem:
         return Row(at + 1, cells, "bad_row", problem)
     if len(cells) != num_columns and (len(cells) < num_columns or "".join(cells[num_columns:]).strip()):
-        return Row(
-            at + 1, cells, "bad_row", f"found {len(cells)} cells; expected {num_columns}, as in the heading"
-        )
+        return Row(at + 1, cells, "bad_row", f"found {len(cells)} cells; expected {num_columns}, as in the heading")
     if not is_sure:
         return Row(at + 1, cells[:num_columns], "bad_encoding",
                    "found bytes of another encoding than the other lines'; expected UTF-8")  # fmt: skip
@@ -206,9 +198,7 @@ def _answers(line: str) -> bool:
 def _is_footer(cells: list[str]) -> bool:
     """Tell whether a line sums up or ends the list: "Total: 15", "Summe;;15", "end of report"."""
     stated = [cell for cell in cells if words(cell)]
-    if not 1 <= len(stated) <= 3 or any(
-        PICTURE_NAME.search(cell) or _answers(cell + ",") for cell in stated[1:]
-    ):
+    if not 1 <= len(stated) <= 3 or any(PICTURE_NAME.search(cell) or _answers(cell + ",") for cell in stated[1:]):
         return False
     return words(stated[0]).split()[0] in SUMS and not PICTURE_NAME.search(stated[0])
 
@@ -240,9 +230,7 @@ def _is_heading(cells: list[str], columns: list[Column], file: str, at: int) -> 
     again = columns_of(cells)
     if missing(again):
         return False
-    found, expected = (
-        [(column.name, column.unit, column.codes) for column in both] for both in (again, columns)
-    )
+    found, expected = ([(column.name, column.unit, column.codes) for column in both] for both in (again, columns))
     if found != expected:
         raise ValueError(
             f"records: {file}, line {at + 1}: a second heading with other columns; keep one table in the file"

@@ -169,11 +169,7 @@ class _Reader:
     def further_diagnosis(self, row: Row, disease: str) -> Column | None:
         """Return a column of a further diagnosis that names another class."""
         for column in self.others:
-            text = (
-                row.cells[column.index]
-                if column.about == "diagnosis" and column.index < len(row.cells)
-                else ""
-            )
+            text = row.cells[column.index] if column.about == "diagnosis" and column.index < len(row.cells) else ""
             other = disease_of("", text) if CODE.search(visible(text).upper()) else disease_of(text, "")
             if other == SEVERAL or (other in DISEASES and other != disease):
                 return column

@@ -12,9 +12,7 @@ INVISIBLE = "\u034f\u115f\u1160\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE
 
 
 # Letters of Cyrillic and Greek that look like these of Latin
-LOOKALIKES = str.maketrans(
-    "АВЕКМНОРСТХІЈЅаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEKMHOPCTXIJSaeopcyxijsABEZHIKMNOPTYXo"
-)
+LOOKALIKES = str.maketrans("АВЕКМНОРСТХІЈЅаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEKMHOPCTXIJSaeopcyxijsABEZHIKMNOPTYXo")
 
 
 def lookalike(text: str) -> str:
@@ -138,10 +136,7 @@ PLACEHOLDERS = frozenset(map(key, (
 )))  # fmt: skip
 # What stands for the cell above
 DITTO = tuple(
-    map(
-        key,
-        ("same", "idem", "dito", "ditto", "see above", "as above", "siehe oben", "s.o.", "wie oben", "同上"),
-    )
+    map(key, ("same", "idem", "dito", "ditto", "see above", "as above", "siehe oben", "s.o.", "wie oben", "同上"))
 )
 # And what nobody's identity is
 NOBODY = PLACEHOLDERS | frozenset(map(key, (
@@ -221,7 +216,7 @@ DIAGNOSES: dict[str, tuple[str, tuple[str, ...]]] = {
         " ophtalmopathie basedowienne, orbitopathie basedowienne, 甲状腺相关眼病, 甲状腺相关性眼病, 甲状腺眼病",
         ("H06.2",),
     ),
-}  # fmt: skip
+}
 # An examination without abnormal findings; each sub-code beside these is one with findings
 NORMAL_CODES = ("Z00.0", "Z00.00", "Z01.0", "Z01.00", "Z01.020")
 TEXTS = index({name: texts for name, (texts, _) in DIAGNOSES.items()})

@@ -13,9 +13,7 @@ MIDDLE, HEIGHT = 13, 26
 Estimate = Mapping[str, Any]  # value, n, ci95; perhaps expected, and why where there is no value
 
 
-def forest(
-    what: str, unit: str, rows: Mapping[str, Estimate], *, caption: str, expected: bool = False
-) -> Markup:
+def forest(what: str, unit: str, rows: Mapping[str, Estimate], *, caption: str, expected: bool = False) -> Markup:
     """Return one row an estimate: name, interval on a common axis, value with 95 % interval, n.
 
     `expected` adds the value that known skill lets expect, as a hollow diamond and as a column.
@@ -60,10 +58,7 @@ def axis(low: float) -> Markup:
 
 def track(one: Estimate, low: float) -> Markup:
     """Return value, interval and expected value of one estimate over the grid of the axis."""
-    grid = [
-        tag("line", x1=_x(tick, low), x2=_x(tick, low), y1=0, y2=HEIGHT, class_="grid")
-        for tick in _ticks(low)
-    ]
+    grid = [tag("line", x1=_x(tick, low), x2=_x(tick, low), y1=0, y2=HEIGHT, class_="grid") for tick in _ticks(low)]
     marks = [_whisker(one, low), _diamond(one, low), _dot(one, low)]
     return tag("svg", *grid, *marks, class_="track", height=HEIGHT, role="img", aria_label=_words(one))
 
@@ -87,9 +82,7 @@ def _dot(one: Estimate, low: float) -> Markup | None:
 def _diamond(one: Estimate, low: float) -> Markup | None:
     if one.get("expected") is None:
         return None
-    path = tag(
-        "path", d="M0 -7 l7 7 l-7 7 l-7 -7 z", fill="#fff", stroke=EXPECTED_COLOUR, stroke_width=1.6
-    )  # fmt: skip
+    path = tag("path", d="M0 -7 l7 7 l-7 7 l-7 -7 z", fill="#fff", stroke=EXPECTED_COLOUR, stroke_width=1.6)
     return tag("svg", path, x=_x(one["expected"], low), y=MIDDLE, overflow="visible")
 
 

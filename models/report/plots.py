@@ -32,9 +32,7 @@ def legend(colours: Mapping[str, str], extra: str = "") -> Markup:
     return tag("p", *keys, hollow, class_="legend")
 
 
-def interval_plot(
-    groups: Mapping[str, Mapping[str, Any]], paper: Mapping[str, Mapping[str, float]]
-) -> Markup:
+def interval_plot(groups: Mapping[str, Mapping[str, Any]], paper: Mapping[str, Mapping[str, float]]) -> Markup:
     """Return leak rates as dots with their intervals, 0 to 100 %, the paper's as hollow diamonds."""
     group_height = DOT_STEP * len(ARM_COLOURS) + GROUP_GAP
     height = TOP + group_height * len(groups) + 26
@@ -141,9 +139,7 @@ def heat_table(labels: Sequence[str], rows: Sequence[Sequence[float]], corner: s
     body = []
     for label, row in zip(labels, rows, strict=True):
         total = sum(row) or 1
-        cells = (
-            _heat_cell(value, value / total, label == other) for value, other in zip(row, labels, strict=True)
-        )
+        cells = (_heat_cell(value, value / total, label == other) for value, other in zip(row, labels, strict=True))
         body.append(tag("tr", tag("th", label, scope="row"), *cells))
     return tag("table", tag("thead", head), tag("tbody", *body), class_="heat")
 

@@ -16,9 +16,7 @@ SECOND_SHARE = 0.75  # a further region counts where its own peak reaches this s
 MIN_CHANGE = 6.0  # CIELAB units: less is the sampler's own variation
 
 
-def colour_change(
-    image: UInt8[np.ndarray, "h w 3"], healthy: UInt8[np.ndarray, "h w 3"]
-) -> Float[np.ndarray, "h w"]:
+def colour_change(image: UInt8[np.ndarray, "h w 3"], healthy: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     """Return how far each pixel's colour moved (CIELAB), without what moved everywhere; 0 outside the face."""
     a, b = (cv2.cvtColor(x.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for x in (image, healthy))
     moved = (a - b) * np.array((LIGHTNESS_WEIGHT, 1, 1), np.float32)
@@ -51,10 +49,7 @@ def changed_regions(
 
 
 def first_mask(
-    sam: Sam,
-    embedding: Float[Tensor, "c m n"],
-    image: UInt8[np.ndarray, "h w 3"],
-    healthy: UInt8[np.ndarray, "h w 3"],
+    sam: Sam, embedding: Float[Tensor, "c m n"], image: UInt8[np.ndarray, "h w 3"], healthy: UInt8[np.ndarray, "h w 3"]
 ) -> tuple[Bool[np.ndarray, "h w"], float] | None:
     """Return SAM's masks of the changed regions' boxes as one, and its least score; None where none changed."""
     regions = changed_regions(image, healthy)
@@ -68,9 +63,7 @@ def first_mask(
 
 def _window(shape: tuple[int, int]) -> tuple[int, int, int, int]:
     height, width = shape
-    left, top, right, bottom = (
-        round(s * length) for s, length in zip(FACE, (width, height) * 2, strict=True)
-    )
+    left, top, right, bottom = (round(s * length) for s, length in zip(FACE, (width, height) * 2, strict=True))
     return left, top, right, bottom
 
 

@@ -35,9 +35,7 @@ def loose_box(
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
-def correction(
-    truth: Bool[np.ndarray, "h w"], found: Bool[np.ndarray, "h w"]
-) -> tuple[tuple[int, int], bool] | None:
+def correction(truth: Bool[np.ndarray, "h w"], found: Bool[np.ndarray, "h w"]) -> tuple[tuple[int, int], bool] | None:
     """Return the next click, in the middle of the largest mistake, and whether it is positive; None if none.
 
     A missing part gets a positive click, a surplus part a negative one (as SAM's interactive training has it).

@@ -21,9 +21,7 @@ class Prompt:
 
     def __post_init__(self) -> None:
         if len(self.points) != len(self.positive):
-            raise ValueError(
-                f"positive: {len(self.positive)} flags for {len(self.points)} points; give one a point"
-            )
+            raise ValueError(f"positive: {len(self.positive)} flags for {len(self.points)} points; give one a point")
         if not self.points and self.box is None:
             raise ValueError("points, box: neither given; click on the object or draw a box around it")
 
@@ -56,9 +54,7 @@ class Sam:
         return self.model.get_image_embeddings(pixels.to(self.device)).half().cpu()
 
     @torch.no_grad()
-    def segment(
-        self, embedding: Float[Tensor, "c h w"], size_px: tuple[int, int], prompt: Prompt
-    ) -> Proposal:
+    def segment(self, embedding: Float[Tensor, "c h w"], size_px: tuple[int, int], prompt: Prompt) -> Proposal:
         """Return masks at the image's size, (height, width) px.
 
         A single click may mean a part or the whole, so three masks come back; more evidence gives one.

@@ -80,14 +80,10 @@ def clinical_rows(
             "n": len(sure), "undecided": len(pairs) - len(sure),
             "unpaired": len(decided[method].keys() ^ decided[ORIGINAL].keys()),
         }  # fmt: skip
-        rows.append(
-            {"method": method} | {name: _with_reason(kappa) for name, kappa in kappas.items()} | counts
-        )
+        rows.append({"method": method} | {name: _with_reason(kappa) for name, kappa in kappas.items()} | counts)
     return rows
 
 
 def _with_reason(kappa: dict[str, Any]) -> dict[str, Any]:
     found = {key: value for key, value in kappa.items() if key != "why"}
-    return (
-        found | {"ci95": kappa["ci95"] or [None, None]} | ({"reason": kappa["why"]} if "why" in kappa else {})
-    )
+    return found | {"ci95": kappa["ci95"] or [None, None]} | ({"reason": kappa["why"]} if "why" in kappa else {})

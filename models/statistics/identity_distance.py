@@ -13,9 +13,7 @@ DECIMALS = 4
 Measured = dict[str, Any]  # value, n, ci95; value None with a `reason` where it cannot be had
 
 
-def identity_distance(
-    original: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n d"]
-) -> Float[np.ndarray, " n"]:
+def identity_distance(original: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """Return the Euclidean distance of paired L2-normalised features (ID-Dis): 0 to 2, sqrt(2) orthogonal."""
     for name, rows in (("original", original), ("other", other)):
         if len(rows) and not np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-4):
@@ -68,9 +66,7 @@ def match_rate(
     """
     missing = set(people) - set(gallery_people)
     if missing:
-        raise ValueError(
-            f"gallery: {len(missing)} of {len(set(people))} people have no photo in it; add them"
-        )
+        raise ValueError(f"gallery: {len(missing)} of {len(set(people))} people have no photo in it; add them")
     if not len(queries):
         return unavailable("no image")
     _, index = nearest(queries, gallery)

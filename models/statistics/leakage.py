@@ -30,9 +30,7 @@ class Threshold:
         Above the k-th largest of n lies a share that follows Beta(k, n + 1 - k), whatever the similarities' law.
         """
         rank = self.num_hits + 1
-        low, high = beta.ppf(
-            [(1 - confidence) / 2, (1 + confidence) / 2], rank, self.num_calibration + 1 - rank
-        )
+        low, high = beta.ppf([(1 - confidence) / 2, (1 + confidence) / 2], rank, self.num_calibration + 1 - rank)
         return float(low), float(high)
 
 
@@ -56,9 +54,7 @@ def fpir_threshold(top_similarity: Float[np.ndarray, " n"], fpir: float) -> Thre
     return Threshold(value, len(top_similarity), int((top_similarity > value).sum()))
 
 
-def false_match_rate(
-    people: Float[np.ndarray, "n d"], gallery: Float[np.ndarray, "m d"], threshold: float
-) -> float:
+def false_match_rate(people: Float[np.ndarray, "n d"], gallery: Float[np.ndarray, "m d"], threshold: float) -> float:
     """Return the share of all pairs of an outsider and a gallery photo that lie above the threshold."""
     hits = sum(
         int((people[start : start + QUERY_ROWS] @ gallery.T > threshold).sum())

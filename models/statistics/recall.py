@@ -34,8 +34,7 @@ def top1(
     groups = [right[truth == k] for k in range(len(classes))]
     present = [group for group in groups if len(group)]
     report = {
-        name: share_with_interval(int(group.sum()), len(group))
-        for name, group in zip(classes, groups, strict=True)
+        name: share_with_interval(int(group.sum()), len(group)) for name, group in zip(classes, groups, strict=True)
     }
     report["all"] = _macro(present, seed, num_resamples, confidence)
     report["micro"] = share_with_interval(int(right.sum()), len(right))

@@ -91,6 +91,4 @@ def verification_accuracy(
     value, n = float(accuracies.mean()), len(similarity)
     error = float(accuracies.std(ddof=1) / np.sqrt(len(accuracies)))
     found = rate(value * n, n, confidence)
-    return found | {
-        "folds": len(accuracies), "std_error": round(error, 4), "reversed": round(float(turned.mean()), 4),
-    }  # fmt: skip
+    return found | {"folds": len(accuracies), "std_error": round(error, 4), "reversed": round(float(turned.mean()), 4)}

@@ -46,9 +46,7 @@ def bootstrap_interval(
     Resampling adds noise, so near 0 the interval of a distance lies above the distance itself.
     """
     if n < 1 or num_resamples < 1:
-        raise ValueError(
-            f"bootstrap_interval: {n} images, {num_resamples} resamples; each must be at least 1"
-        )
+        raise ValueError(f"bootstrap_interval: {n} images, {num_resamples} resamples; each must be at least 1")
     rng = np.random.default_rng(seed)
     values = [statistic(rng.integers(n, size=n)) for _ in range(num_resamples)]
     low, high = np.quantile(values, [0.5 - confidence / 2, 0.5 + confidence / 2])

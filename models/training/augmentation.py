@@ -26,9 +26,7 @@ def augment(
     return _develop(_place(signal, size, generator, shift), generator)
 
 
-def augment_in_place(
-    images: UInt8[Tensor, "b h w 3"], generator: torch.Generator
-) -> Float[Tensor, "b 3 h w"]:
+def augment_in_place(images: UInt8[Tensor, "b h w 3"], generator: torch.Generator) -> Float[Tensor, "b 3 h w"]:
     """Return `images` in [-1, 1], lit, blurred and made noisy at random; every pixel stays where it is."""
     return _develop(to_signal(_recompress(images, generator), images.shape[1]), generator)
 

@@ -9,9 +9,7 @@ from phantom.drawing.painter import Painter, curve, mix
 from phantom.drawing.shot import Shot
 
 
-def draw_beard(
-    painter: Painter, p: Proportions, person: Phantom, shot: Shot, hair: np.ndarray, pose: Pose
-) -> None:
+def draw_beard(painter: Painter, p: Proportions, person: Phantom, shot: Shot, hair: np.ndarray, pose: Pose) -> None:
     """Shade a man's jaw and lip: a shadow from puberty on, a full beard where the trait asks for one."""
     grown = float(np.clip((person.age - 13) / 9, 0, 1))
     if not person.male or grown == 0:
@@ -36,12 +34,7 @@ def _region(painter: Painter, p: Proportions, person: Phantom, pose: Pose) -> np
     ]
     upper = [*left, *[(1 - x, y) for x, y in left[::-1]]]
     right = [(0.5 + p.cheek, 0.66), (0.5 + p.jaw + 0.02, 0.86), (0.5 + p.chin, p.chin_y + 0.02)]
-    lower = [
-        *right,
-        (0.5 - p.chin, p.chin_y + 0.02),
-        (0.5 - p.jaw - 0.02, 0.86),
-        (0.5 - p.cheek, 0.66),
-    ]
+    lower = [*right, (0.5 - p.chin, p.chin_y + 0.02), (0.5 - p.jaw - 0.02, 0.86), (0.5 - p.cheek, 0.66)]
     region = pose.place(curve(upper + lower, 5, closed=True), 0.05)
     face = painter.mask(pose.place(face_outline(p, person), -0.25))
     y = p.mouth_y

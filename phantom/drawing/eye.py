@@ -22,9 +22,7 @@ def circle(centre: Colour, radius: float, wobble: np.ndarray | None = None) -> n
     """Return a closed circle of 28 points, each radius times its `wobble` where given."""
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     radii = radius * (np.ones(28) if wobble is None else wobble)
-    return (np.asarray(centre) + np.stack([np.cos(angle) * radii, np.sin(angle) * radii], 1)).astype(
-        np.float32
-    )
+    return (np.asarray(centre) + np.stack([np.cos(angle) * radii, np.sin(angle) * radii], 1)).astype(np.float32)
 
 
 def draw_iris(
@@ -46,17 +44,13 @@ def draw_iris(
     painter.glow(glow, (0.50 * radius, 0.32 * radius), np.minimum(colour * 1.55 + 12, 255), 0.75, clip=clip)
     angles = np.arange(22) * 2.39996
     rays = np.stack([np.cos(angles), np.sin(angles)], 1)
-    lines = [
-        np.stack([centre + 0.45 * radius * r, centre + 0.88 * radius * r]).astype(np.float32) for r in rays
-    ]
+    lines = [np.stack([centre + 0.45 * radius * r, centre + 0.88 * radius * r]).astype(np.float32) for r in rays]
     painter.lines(lines[::2], np.minimum(colour * 1.45 + 15, 255), 0.07 * radius, 0.45, clip=clip)
     painter.lines(lines[1::2], colour * 0.5, 0.07 * radius, 0.45, clip=clip)
     painter.fill(circle(centre, pupil * radius, wobble), (14, 10, 12), blur=0.05 * radius, clip=clip)
     spot = centre + np.array((-0.30, -0.34), np.float32) * radius if highlight is None else highlight
     painter.fill(circle(spot, 0.20 * radius), (255, 255, 255), 0.95, blur=0.05 * radius, clip=clip)
-    painter.fill(
-        circle(2 * centre - spot, 0.10 * radius), (255, 255, 255), 0.35, blur=0.05 * radius, clip=clip
-    )
+    painter.fill(circle(2 * centre - spot, 0.10 * radius), (255, 255, 255), 0.35, blur=0.05 * radius, clip=clip)
 
 
 def draw_eyeball(
@@ -77,9 +71,7 @@ def draw_eyeball(
     for corner in (eye.upper[0], eye.upper[-1]):
         part.glow(corner, (0.14 * w, 0.14 * w), (0.80, 0.66, 0.63), 0.75, clip=clip, multiply=True)
     inner = eye.upper[-1] if eye.nasal > 0 else eye.upper[0]
-    part.glow(
-        inner + (-eye.nasal * 0.03 * w, 0.01 * w), (0.045 * w, 0.05 * w), (214, 128, 120), 0.85, clip=clip
-    )
+    part.glow(inner + (-eye.nasal * 0.03 * w, 0.01 * w), (0.045 * w, 0.05 * w), (214, 128, 120), 0.85, clip=clip)
     centre = eye.iris if iris is None else iris
     draw_iris(part, centre, eye.radius, colour, clip, pupil=pupil, highlight=highlight)
     shadow = np.concatenate([eye.upper - (0, 0.06 * w), eye.upper[::-1] + (0, 0.075 * w)])
@@ -107,27 +99,16 @@ def _draw_lids(part: Painter, eye: Eye, person: Phantom, skin: np.ndarray, lash:
     shadow = palette([(150, 110, 96), (128, 92, 112), (108, 98, 122)], 0.5 + 0.5 * t.lip_colour)
     part.fill(lid, shadow, 0.34 * adult * (1 - 0.5 * old), blur=0.02 * w)
     part.fill(lid, (1.08, 1.05, 1.04), 0.5, blur=0.03 * w, multiply=True)
-    part.lines(
-        [fold], skin * (0.46, 0.34, 0.32), 0.030 * w, 0.55 + 0.25 * max(0.0, t.lid_crease), blur=0.010 * w
-    )
+    part.lines([fold], skin * (0.46, 0.34, 0.32), 0.030 * w, 0.55 + 0.25 * max(0.0, t.lid_crease), blur=0.010 * w)
     if old > 0:
         hood = fold - (0, 0.05 * w)
-        part.lines(
-            [hood, hood - (0, 0.06 * w)],
-            (0.62, 0.5, 0.48),
-            0.022 * w,
-            0.6 * old,
-            blur=0.012 * w,
-            multiply=True,
-        )
+        part.lines([hood, hood - (0, 0.06 * w)], (0.62, 0.5, 0.48), 0.022 * w, 0.6 * old, blur=0.012 * w, multiply=True)
     _draw_lashes(part, eye, person, lash)
 
 
 def _draw_lashes(part: Painter, eye: Eye, person: Phantom, lash: np.ndarray) -> None:
     w = eye.width
-    long = (
-        (0.35 if person.male else 1.0) * (0.75 + 0.25 * (1 - person.childhood)) * (1 - 0.45 * person.ageing())
-    )
+    long = (0.35 if person.male else 1.0) * (0.75 + 0.25 * (1 - person.childhood)) * (1 - 0.45 * person.ageing())
     weight = (0.036 if person.male else 0.060) * (1 - 0.4 * person.ageing())
     part.lines([eye.upper], lash, weight * w, 0.92, blur=0.006 * w)
     u = np.linspace(-0.93, 0.93, 24, dtype=np.float32)
@@ -143,10 +124,7 @@ def _draw_lashes(part: Painter, eye: Eye, person: Phantom, lash: np.ndarray) -> 
     )
     down = eye.lower[2:-2:2]
     part.lines(
-        [
-            np.stack([d + (0, 0.02 * w), d + (-0.012 * eye.nasal * w, 0.02 * w + 0.035 * w * long)])
-            for d in down
-        ],
+        [np.stack([d + (0, 0.02 * w), d + (-0.012 * eye.nasal * w, 0.02 * w + 0.035 * w * long)]) for d in down],
         lash,
         0.014 * w,
         0.45 * long,

@@ -16,9 +16,7 @@ def draw_brow(painter: Painter, eye: Eye, person: Phantom, hair: np.ndarray) -> 
     rng = np.random.default_rng([person.seed, 4, eye.nasal + 1])
     colour = mix(hair, (40, 30, 26), 0.45 + 0.25 * t.brow_darkness)
     colour = mix(colour, (200, 198, 194), 0.75 * person.ageing(45, 92))
-    thick = (
-        0.085 + 0.035 * t.brow_thickness + 0.055 * float(person.male) * adult - 0.02 * person.childhood
-    ) * w
+    thick = (0.085 + 0.035 * t.brow_thickness + 0.055 * float(person.male) * adult - 0.02 * person.childhood) * w
     line = eye.brow if eye.nasal < 0 else eye.brow[::-1]  # from the nose to the temple
     taper = np.interp(np.linspace(0, 1, len(line)), (0, 0.15, 0.55, 1), (0.75, 1.0, 0.85, 0.12))[:, None]
     up = np.array((0, -0.5 * thick), np.float32) * taper
@@ -52,9 +50,7 @@ def draw_nose(painter: Painter, p: Proportions, person: Phantom, skin: np.ndarra
         ],
         6,
     )
-    painter.lines(
-        [pose.place(under, 0.85)], (0.66, 0.50, 0.48), 0.018 * size, 0.60, blur=0.009 * size, multiply=True
-    )
+    painter.lines([pose.place(under, 0.85)], (0.66, 0.50, 0.48), 0.018 * size, 0.60, blur=0.009 * size, multiply=True)
     wide = 0.017 + 0.006 * t.nostrils + 0.003 * t.nose_width
     for s in (-1, 1):
         hole = [
@@ -63,9 +59,7 @@ def draw_nose(painter: Painter, p: Proportions, person: Phantom, skin: np.ndarra
             (0.5 + s * (0.20 * wing + 2 * wide), y),
             (0.5 + s * (0.20 * wing + wide), y + 0.005),
         ]
-        painter.fill(
-            pose.place(curve(hole, 6, closed=True), 0.85), skin * (0.30, 0.20, 0.19), 0.88, blur=0.0035 * size
-        )
+        painter.fill(pose.place(curve(hole, 6, closed=True), 0.85), skin * (0.30, 0.20, 0.19), 0.88, blur=0.0035 * size)
         side = curve(
             [
                 (0.5 + s * 0.80 * wing, y - 0.042),
@@ -79,9 +73,7 @@ def draw_nose(painter: Painter, p: Proportions, person: Phantom, skin: np.ndarra
         )
 
 
-def draw_mouth(
-    painter: Painter, p: Proportions, person: Phantom, shot: Shot, skin: np.ndarray, pose: Pose
-) -> None:
+def draw_mouth(painter: Painter, p: Proportions, person: Phantom, shot: Shot, skin: np.ndarray, pose: Pose) -> None:
     """Paint lips, and teeth where the mouth is open."""
     t, size, old, w = person.traits, pose.canvas, person.ageing(), p.mouth
     gap, y = 0.050 * shot.mouth_open, p.mouth_y
@@ -96,14 +88,10 @@ def draw_mouth(
     painter.fill(np.concatenate([top, seam[::-1]]), colour * 0.84, 0.88, blur=0.004 * size)
     painter.fill(np.concatenate([parted, bottom[::-1]]), colour, 0.84, blur=0.005 * size)
     shine = pose.place([0.5, y + 0.55 * low + 0.5 * gap], 0.35)
-    painter.glow(
-        shine, (0.32 * w * size, 0.22 * p.lower_lip * size), (255, 236, 230), 0.14 if person.male else 0.30
-    )
+    painter.glow(shine, (0.32 * w * size, 0.22 * p.lower_lip * size), (255, 236, 230), 0.14 if person.male else 0.30)
     painter.lines([seam], colour * (0.42, 0.30, 0.32), 0.008 * size, 0.85, blur=0.003 * size)
     for point in corner:
-        painter.glow(
-            pose.place(point, 0.3), (0.012 * size, 0.010 * size), (0.6, 0.48, 0.48), 0.55, multiply=True
-        )
+        painter.glow(pose.place(point, 0.3), (0.012 * size, 0.010 * size), (0.6, 0.48, 0.48), 0.55, multiply=True)
 
 
 def _lip_borders(

@@ -93,9 +93,7 @@ def _nose_and_mouth(person: Phantom, shot: Shot) -> dict[str, float]:
 def _eyes(person: Phantom, shot: Shot) -> dict[str, float]:
     t, child, old, smile = person.traits, person.childhood, person.ageing(), shot.smile
     lid_up = 0.057 + 0.007 * t.eye_opening + 0.004 * t.eye_size + 0.009 * child - 0.010 * old
-    brow_y = (
-        0.312 - 0.020 * t.brow_height + float(person.male) * (1 - child) * 0.014 - 0.022 * shot.brow_raise
-    )
+    brow_y = 0.312 - 0.020 * t.brow_height + float(person.male) * (1 - child) * 0.014 - 0.022 * shot.brow_raise
     return {
         "eye_x": 0.2 + 0.009 * t.eye_spacing,
         "eye": 0.109 + 0.008 * t.eye_size + 0.008 * child - 0.003 * old,

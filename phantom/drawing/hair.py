@@ -67,11 +67,7 @@ def draw_hair(painter: Painter, p: Proportions, person: Phantom, shot: Shot, pos
     outline = np.concatenate([line, edge[::-1]])
     shade = pose.place(curve(inner + (0, 0.018), 8), -0.2)
     painter.fill(
-        np.concatenate([shade, edge[::-1]]),
-        (0.62, 0.52, 0.50),
-        0.5 * (1 - gone),
-        blur=0.020 * size,
-        multiply=True,
+        np.concatenate([shade, edge[::-1]]), (0.62, 0.52, 0.50), 0.5 * (1 - gone), blur=0.020 * size, multiply=True
     )
     painter.fill(outline, colour * 0.80, (1 - gone) ** 0.6, blur=0.006 * size)
     _draw_gloss(painter, line, edge, colour, size, 1 - gone, painter.mask(outline))
@@ -87,13 +83,9 @@ def _hairline(p: Proportions, person: Phantom, shot: Shot) -> np.ndarray:
     top = p.hairline - recede
     part = 0.5 + 0.17 * t.hair_part + 0.02 * shot.hair_shift
     side, down = p.temple - 0.035, _end(person)
-    fringe = (
-        np.clip(t.hair_fringe, 0, 1) * (0.10 if person.male else 0.16) * (1 - 0.7 * old) * (1 - bald(person))
-    )
+    fringe = np.clip(t.hair_fringe, 0, 1) * (0.10 if person.male else 0.16) * (1 - 0.7 * old) * (1 - bald(person))
     sweep = 0.035 * t.hair_fringe * (1 if t.hair_part > 0 else -1) + 0.012 * shot.hair_shift
-    cheek = (
-        p.cheek - (0.018 if not person.male else -0.012) + 0.012 * shot.hair_shift * float(not person.male)
-    )
+    cheek = p.cheek - (0.018 if not person.male else -0.012) + 0.012 * shot.hair_shift * float(not person.male)
     corner = top + 0.025 - (0.7 * recede if person.male else 0)
     return np.array(
         [
@@ -153,17 +145,13 @@ def _draw_strands(
         half = 0.5 * len(line)
         goal = half + (root - half) * rng.uniform(0.55, 0.80, 2 * number)
         end = edge[goal.astype(int)]
-        lean = np.stack(
-            [rng.normal(0.03, 0.02, 2 * number) * size * np.sign(person.traits.hair_part), 0 * root], 1
-        )
+        lean = np.stack([rng.normal(0.03, 0.02, 2 * number) * size * np.sign(person.traits.hair_part), 0 * root], 1)
         lean *= np.clip(1.2 - 1.6 * np.abs(root - half) / half, 0, 1)[:, None]
         start = start + rng.normal(0, 0.005 * size, (2 * number, 2))
         strands = curve_rows(np.stack([start, 0.6 * start + 0.4 * end + lean, end], 1))
     else:
         share = rng.beta(0.9, 1.2, number)[:, None, None]
-        wave = (
-            rng.normal(0, 0.006 * size, (number, 1, 2)) * np.sin(np.linspace(0, 9, len(line)))[None, :, None]
-        )
+        wave = rng.normal(0, 0.006 * size, (number, 1, 2)) * np.sin(np.linspace(0, 9, len(line)))[None, :, None]
         strands = line[None] * (1 - share) + edge[None] * share + wave
     strands = strands.astype(np.float32)
     painter.lines(strands[::3], colour * 0.55, 0.005 * size, 0.50)
@@ -212,6 +200,4 @@ def _draw_fringe(
             (0.5 + s * (p.cheek + 0.01), 0.46),
             (0.5 + s * (p.temple - 0.012), 0.32),
         ]
-        painter.fill(
-            pose.place(curve(patch, 6, closed=True), -0.4), colour * 0.85, 0.85 * gone, blur=0.014 * size
-        )
+        painter.fill(pose.place(curve(patch, 6, closed=True), -0.4), colour * 0.85, 0.85 * gone, blur=0.014 * size)

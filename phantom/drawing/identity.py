@@ -76,9 +76,7 @@ class Phantom:
 
     def __post_init__(self) -> None:
         if self.identity.shape != (len(IDENTITY_NAMES),) or np.abs(self.identity).max() > 1:
-            raise ValueError(
-                f"identity: {self.identity.shape}; wanted {len(IDENTITY_NAMES)} values in [-1, 1]"
-            )
+            raise ValueError(f"identity: {self.identity.shape}; wanted {len(IDENTITY_NAMES)} values in [-1, 1]")
         if not 0 <= self.age <= 100:
             raise ValueError(f"age: {self.age} lies outside 0 to 100 years")
         if self.gender not in GENDERS:

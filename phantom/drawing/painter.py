@@ -15,9 +15,7 @@ class Painter:
 
     def __init__(self, pixels: np.ndarray, origin: tuple[int, int] = (0, 0), *, track: bool = False) -> None:
         self.pixels = pixels  # float32 [h, w, 3], 0 to 255
-        self.origin = np.array(
-            origin, np.float32
-        )  # x, y of the first pixel in the coordinates of the strokes
+        self.origin = np.array(origin, np.float32)  # x, y of the first pixel in the coordinates of the strokes
         self.coverage = np.zeros(pixels.shape[:2], np.float32) if track else None
 
     def crop(self, low: np.ndarray, high: np.ndarray) -> "Painter":
@@ -161,9 +159,7 @@ def _catmull_rom(num_points: int, samples: int, closed: bool) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
-def curve(
-    points: Sequence[Sequence[float]] | np.ndarray, samples: int = 8, *, closed: bool = False
-) -> np.ndarray:
+def curve(points: Sequence[Sequence[float]] | np.ndarray, samples: int = 8, *, closed: bool = False) -> np.ndarray:
     """Return a smooth curve through the points, `samples` steps between two of them."""
     array = np.asarray(points, np.float32)
     return _catmull_rom(len(array), samples, closed) @ array

@@ -21,11 +21,7 @@ def photograph(scene: np.ndarray, shot: Shot, size: int) -> np.ndarray:
     camera, rng = CAMERAS[shot.camera], np.random.default_rng([shot.seed, 8])
     image = cv2.resize(scene, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
     warm = 0.055 * shot.light_temperature
-    gain = (
-        np.array([1 + warm, 1.0, 1 - warm], np.float32)
-        * np.array(camera.cast, np.float32)
-        * shot.light_intensity
-    )
+    gain = np.array([1 + warm, 1.0, 1 - warm], np.float32) * np.array(camera.cast, np.float32) * shot.light_intensity
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     fall = 1 + 0.10 * (shot.light[0] * axis[None, :] + shot.light[1] * axis[:, None])
     image = (image * fall[..., None] * gain - 128) * camera.contrast + 128

@@ -39,12 +39,7 @@ class Rendered:
 
 
 def render(
-    person: Phantom,
-    shot: Shot,
-    size: int = 96,
-    disease: str = "normal",
-    severity: str = "",
-    eye: str = "right",
+    person: Phantom, shot: Shot, size: int = 96, disease: str = "normal", severity: str = "", eye: str = "right"
 ) -> Rendered:
     """Draw one photo of a phantom, with a sign unless `disease` is normal; equal arguments give equal pixels.
 
@@ -62,10 +57,7 @@ def render(
         scene, mask = draw_sign(scene, eyes, disease, severity, eye, np.random.default_rng([shot.seed, 9]))
     shrunk = eyes.scaled(size / canvas)
     five = (five_points(eyes, p, pose) + 0.5) * (size / canvas) - 0.5
-    points = [
-        five,
-        *(part for e in (shrunk.left, shrunk.right) for part in (e.upper, e.lower, e.iris[None], e.brow)),
-    ]
+    points = [five, *(part for e in (shrunk.left, shrunk.right) for part in (e.upper, e.lower, e.iris[None], e.brow))]
     lesion = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
     return Rendered(
         image=photograph(scene, shot, size),

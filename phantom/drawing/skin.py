@@ -25,9 +25,7 @@ def skin_colour(person: Phantom) -> np.ndarray:
 def draw_skin(painter: Painter, p: Proportions, person: Phantom, shot: Shot, pose: Pose) -> None:
     """Paint ears, neck and the lit face."""
     size, base = pose.canvas, skin_colour(person)
-    light, gloss = (
-        cv2.resize(x, (size, size), interpolation=cv2.INTER_CUBIC) for x in shading(p, person, shot, pose)
-    )
+    light, gloss = (cv2.resize(x, (size, size), interpolation=cv2.INTER_CUBIC) for x in shading(p, person, shot, pose))
     lit = base * np.stack([light**0.82, light**1.05, light**1.18], -1)
     shine = (0.16 + 0.05 * person.traits.skin_redness - 0.10 * person.ageing(10)) * np.clip(gloss, 0, 1)
     lit += (255 - lit) * shine[..., None]
@@ -42,12 +40,7 @@ def draw_skin(painter: Painter, p: Proportions, person: Phantom, shot: Shot, pos
 def _draw_neck(painter: Painter, p: Proportions, base: np.ndarray, pose: Pose) -> None:
     size = pose.canvas
     neck = curve(
-        [
-            (0.5 - 0.8 * p.jaw, 0.78),
-            (0.5 + 0.8 * p.jaw, 0.78),
-            (0.5 + 0.78 * p.jaw, 1.2),
-            (0.5 - 0.78 * p.jaw, 1.2),
-        ],
+        [(0.5 - 0.8 * p.jaw, 0.78), (0.5 + 0.8 * p.jaw, 0.78), (0.5 + 0.78 * p.jaw, 1.2), (0.5 - 0.78 * p.jaw, 1.2)],
         4,
         closed=True,
     )
@@ -60,15 +53,7 @@ def _draw_ears(painter: Painter, p: Proportions, person: Phantom, base: np.ndarr
     for side in (-1, 1):
         x = 0.5 + side * (p.cheek + 0.004)
         rim = np.array(
-            [
-                (-0.02, -0.9),
-                (0.03, -1.0),
-                (0.055, -0.6),
-                (0.045, 0.1),
-                (0.025, 0.75),
-                (0.0, 1.0),
-                (-0.03, 0.8),
-            ]
+            [(-0.02, -0.9), (0.03, -1.0), (0.055, -0.6), (0.045, 0.1), (0.025, 0.75), (0.0, 1.0), (-0.03, 0.8)]
         ) * (side * (1 + 0.4 * person.traits.ear_size), tall)
         outer = pose.place(curve(rim + (x, 0.50), 5, closed=True), -1.0)
         painter.fill(outer, base * (0.88, 0.78, 0.74), blur=0.004 * size)
@@ -80,11 +65,7 @@ def _draw_complexion(painter: Painter, p: Proportions, person: Phantom, pose: Po
     """Blush of cheeks, nose and chin; dusk around the eyes."""
     t, size = person.traits, pose.canvas
     rosy = (
-        0.13
-        + 0.08 * t.skin_redness
-        + 0.16 * person.childhood
-        + (0.0 if person.male else 0.07)
-        - 0.08 * person.ageing()
+        0.13 + 0.08 * t.skin_redness + 0.16 * person.childhood + (0.0 if person.male else 0.07) - 0.08 * person.ageing()
     )
     for side in (-1, 1):
         cheek = pose.place([0.5 + side * 0.27, 0.64], 0.0)
@@ -119,9 +100,7 @@ def _draw_marks(painter: Painter, p: Proportions, person: Phantom, base: np.ndar
     spots = rng.uniform((-0.34, 0.12), (0.34, 0.90), (26, 2)) + (0.5, 0)
     sizes = rng.uniform(0.006, 0.014, 26)
     for spot, radius in zip(spots[: int(26 * person.ageing(45, 95))], sizes, strict=False):
-        painter.glow(
-            pose.place(spot, 0.0), (radius * size, 0.8 * radius * size), base * (0.64, 0.50, 0.42), 0.55
-        )
+        painter.glow(pose.place(spot, 0.0), (radius * size, 0.8 * radius * size), base * (0.64, 0.50, 0.42), 0.55)
     moles = ((t.mole_x, t.mole_y, 0.009 + 0.006 * t.mole_size), (t.second_mole_x, t.second_mole_y, 0.0075))
     for x, y, radius in moles:
         place = pose.place([0.5 + 0.30 * x, 0.70 + 0.20 * y], 0.1)

@@ -17,19 +17,13 @@ def draw_wrinkles(painter: Painter, p: Proportions, person: Phantom, shot: Shot,
             places = [pose.place(line, depth) for line in lines]
             painter.lines(places, (0.60, 0.47, 0.44), thick, alpha, blur=0.6 * width * size, multiply=True)
             below = [place + (0, 0.9 * width * size) for place in places]
-            painter.lines(
-                below, (1.16, 1.13, 1.11), thick, 0.7 * alpha, blur=0.5 * width * size, multiply=True
-            )
+            painter.lines(below, (1.16, 1.13, 1.11), thick, 0.7 * alpha, blur=0.5 * width * size, multiply=True)
 
 
-def _furrows(
-    p: Proportions, person: Phantom, shot: Shot
-) -> list[tuple[list[np.ndarray], float, float, float]]:
+def _furrows(p: Proportions, person: Phantom, shot: Shot) -> list[tuple[list[np.ndarray], float, float, float]]:
     """Return groups of (unit lines, depth, strength, width)."""
     forehead = _forehead(np.random.default_rng([person.seed, 2]))
-    frown = [
-        curve([(0.5 + s * 0.030, p.brow_y + 0.03), (0.5 + s * 0.026, p.brow_y - 0.015)], 3) for s in (-1, 1)
-    ]
+    frown = [curve([(0.5 + s * 0.030, p.brow_y + 0.03), (0.5 + s * 0.026, p.brow_y - 0.015)], 3) for s in (-1, 1)]
     smile, a = 0.15 * shot.smile, person.ageing
     return [
         (forehead[1:3], 0.0, 0.62 * a(25, 75) + 0.12 * max(0, shot.brow_raise), 0.008),

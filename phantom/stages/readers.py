@@ -68,11 +68,7 @@ class Desk:
             "lead_time": said["lead_time_seconds"] if said else None,
             "created_at": now.isoformat(timespec="milliseconds"),
         }
-        data = {
-            "image": f"/data/local-files/?d={task.key}.png",
-            "key": task.key,
-            "task_note": "",
-        }
+        data = {"image": f"/data/local-files/?d={task.key}.png", "key": task.key, "task_note": ""}
         self.tasks.append({"id": number, "data": data, "annotations": [annotation]})
 
     def entry(self, plan: Sequence[PlannedTask]) -> dict[str, Any]:
@@ -89,13 +85,9 @@ class Desk:
 
 def _results(said: Mapping[str, Any], region_id: str) -> list[dict[str, Any]]:
     """Return what is said as Label Studio's results; what was not said has none."""
-    chosen = {
-        name: said.get(name) for name in ("disease", "severity", "quality", "quality_reason", "confidence")
-    }
+    chosen = {name: said.get(name) for name in ("disease", "severity", "quality", "quality_reason", "confidence")}
     chosen |= {"quality": "low" if said["quality"] == "low" else None}
-    results = [
-        _result(name, "choices", {"choices": [value]}) for name, value in chosen.items() if value is not None
-    ]
+    results = [_result(name, "choices", {"choices": [value]}) for name, value in chosen.items() if value is not None]
     if said["comment"]:
         results.append(_result("comment", "textarea", {"text": [said["comment"]]}))
     if said["mask"] is not None:
@@ -162,12 +154,9 @@ def run(
     cases = read_cases(selected, subset, low_share, seed)
     writing = exports.with_name(f".{exports.name}.writing")
     shutil.rmtree(writing, ignore_errors=True)
-    desks = [
-        Desk(name, skill, number, "reading", seed) for number, (name, skill) in enumerate(skills.items(), 1)
-    ]
+    desks = [Desk(name, skill, number, "reading", seed) for number, (name, skill) in enumerate(skills.items(), 1)]
     plans = {
-        name: reading_order(list(cases), Lots(NO_SECRET, seed, name), repeat_share=repeat_share)
-        for name in skills
+        name: reading_order(list(cases), Lots(NO_SECRET, seed, name), repeat_share=repeat_share) for name in skills
     }
     for desk in desks:
         desk.read_all(plans[desk.name], cases)

@@ -49,9 +49,7 @@ def quality(deepface: Path, unseen: PhantomPhotos) -> dict:
     shots = np.bincount(unseen.identity)
     error = np.bincount(unseen.identity, np.abs(ages - unseen.age)) / shots
     right = (
-        np.bincount(
-            unseen.identity, [GENDERS.index(g) == t for g, t in zip(genders, unseen.gender, strict=True)]
-        )
+        np.bincount(unseen.identity, [GENDERS.index(g) == t for g, t in zip(genders, unseen.gender, strict=True)])
         / shots
     )
     half = 1.96 * float(error.std(ddof=1)) / people**0.5

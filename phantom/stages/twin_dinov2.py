@@ -53,11 +53,7 @@ def quality(network: Dinov2ForImageClassification, unseen: PhantomPhotos, seed: 
         name: share_with_interval(int(right[unseen.severity == k].sum()), int((unseen.severity == k).sum()))
         for k, name in enumerate(SEVERITIES)
     }
-    return {
-        "n": len(right),
-        "disease": top1(found, unseen.disease, DISEASES, seed=seed),
-        "severity": severities,
-    }
+    return {"n": len(right), "disease": top1(found, unseen.disease, DISEASES, seed=seed), "severity": severities}
 
 
 def train(p: TwinDinov2, photos: PairedPhotos, classifier: Path, kept: Path) -> Dinov2ForImageClassification:

@@ -16,12 +16,7 @@ from phantom.params import TwinGenerator, load_twins
 from phantom.stages.twin_data import PairedPhotos
 from phantom.stages.twin_photos import pairs, unfinished
 from phantom.twins.generator.codec import encode_mean, psnr, reconstruct, train_codec
-from phantom.twins.generator.pretraining import (
-    PretrainingSet,
-    embed_images,
-    train_generator,
-    train_image_encoder,
-)
+from phantom.twins.generator.pretraining import PretrainingSet, embed_images, train_generator, train_image_encoder
 from phantom.twins.generator.twin_networks import (
     EMBED_DIM,
     PROMPT_TOKENS,
@@ -49,10 +44,7 @@ def main(
     codec = train_codec(images, **p.codec.model_dump(), seed=p.seed, checkpoint=kept / "codec.pt")
     torch.manual_seed(p.seed)
     encoder = build_image_encoder(p.image_size_px)
-    report = {
-        "codec": _codec_quality(codec, unseen),
-        "image_encoder": _train_encoder(encoder, photos, unseen, p, kept),
-    }
+    report = {"codec": _codec_quality(codec, unseen), "image_encoder": _train_encoder(encoder, photos, unseen, p, kept)}
     tokenizer = build_tokenizer()
     torch.manual_seed(p.seed)
     text_encoder, unet = build_text_encoder(tokenizer), build_unet(p.image_size_px // 8)
@@ -72,11 +64,7 @@ def main(
 
 
 def _train_encoder(
-    encoder: CLIPVisionModelWithProjection,
-    photos: PairedPhotos,
-    unseen: PairedPhotos,
-    p: TwinGenerator,
-    kept: Path,
+    encoder: CLIPVisionModelWithProjection, photos: PairedPhotos, unseen: PairedPhotos, p: TwinGenerator, kept: Path
 ) -> dict[str, float]:
     """Train on the traits standardised over the training identities; return the unseen explained variance."""
     mean, std = photos.traits.mean(0), photos.traits.std(0) + 1e-6
@@ -87,12 +75,7 @@ def _train_encoder(
 
     images, traits = flat(photos)
     head = train_image_encoder(
-        encoder,
-        images,
-        traits,
-        **p.image_encoder.model_dump(),
-        seed=p.seed,
-        checkpoint=kept / "image_encoder.pt",
+        encoder, images, traits, **p.image_encoder.model_dump(), seed=p.seed, checkpoint=kept / "image_encoder.pt"
     )
     encoder.eval()
     images, traits = flat(unseen)

@@ -42,11 +42,7 @@ def main(
     rows = {pair: _graded(embeddings, pair, p) for pair in graded}
     images = {pair: _sample(generator, rows[pair], p) for pair in graded}
     write_json(
-        metrics,
-        {
-            "injection": _injection_curve(twins, donors, by_weight),
-            "legibility": _legibility(twins, images),
-        },
+        metrics, {"injection": _injection_curve(twins, donors, by_weight), "legibility": _legibility(twins, images)}
     )
     _write_sheet(sheet, donors, by_weight, images)
 
@@ -101,21 +97,14 @@ def _legibility(twins: Path, images: dict[tuple[str, str], np.ndarray]) -> dict:
             pair = (disease, severity if disease != "normal" else "")
             n = len(images[pair])
             low, high = wilson_interval(right[pair], n)
-            rates[disease] = {
-                "n": n,
-                "rate": round(right[pair] / n, 4),
-                "ci95": [round(low, 4), round(high, 4)],
-            }
+            rates[disease] = {"n": n, "rate": round(right[pair] / n, 4), "ci95": [round(low, 4), round(high, 4)]}
         macro = float(np.mean([rate["rate"] for rate in rates.values()]))
         result[severity] = {"macro_accuracy": round(macro, 4), "diseases": rates}
     return result
 
 
 def _write_sheet(
-    path: Path,
-    donors: np.ndarray,
-    by_weight: dict[float, np.ndarray],
-    images: dict[tuple[str, str], np.ndarray],
+    path: Path, donors: np.ndarray, by_weight: dict[float, np.ndarray], images: dict[tuple[str, str], np.ndarray]
 ) -> None:
     """Draw the donors above their samples by weight, then a row per disease: slight, mid, heavy."""
     columns = 12

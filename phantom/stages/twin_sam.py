@@ -33,9 +33,7 @@ def scenes(scratch: Path, num_scenes: int, size: int, seed: int) -> Scenes:
     return phantom_scenes(drawn(scratch, "scenes", **values), **values)
 
 
-def clicked(
-    sam: Sam, embedding: torch.Tensor, truth: Mask, first: tuple[int, int], num_clicks: int
-) -> list[float]:
+def clicked(sam: Sam, embedding: torch.Tensor, truth: Mask, first: tuple[int, int], num_clicks: int) -> list[float]:
     """Return the IoU after 1, 2, ... clicks: the first as given, each further one on the largest mistake."""
     points, positive, found = [first], [True], []
     for _ in range(num_clicks):

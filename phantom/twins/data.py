@@ -32,14 +32,7 @@ class PhantomPhotos:
 
 
 def phantom_photos(
-    folder: Path,
-    *,
-    num_identities: int,
-    shots: int,
-    sign_share: float,
-    size: int,
-    seed: int,
-    workers: int = 2,
+    folder: Path, *, num_identities: int, shots: int, sign_share: float, size: int, seed: int, workers: int = 2
 ) -> PhantomPhotos:
     """Render `shots` photos of each of `num_identities` phantoms, or go on from what stands in `folder`.
 
@@ -67,9 +60,7 @@ def _open_images(path: Path, shape: tuple[int, ...]) -> np.memmap:
     path.parent.mkdir(parents=True, exist_ok=True)
     images = open_memmap(path, mode="r+" if path.exists() else "w+", dtype=np.uint8, shape=shape)
     if images.shape != shape:
-        raise ValueError(
-            f"{path}: holds {images.shape}, wanted {shape}; delete {path.parent} to render again"
-        )
+        raise ValueError(f"{path}: holds {images.shape}, wanted {shape}; delete {path.parent} to render again")
     return images
 
 
@@ -77,9 +68,7 @@ def _label_file(folder: Path, chunk: range) -> Path:
     return folder / f"labels-{chunk.start:06d}-{len(chunk)}.npz"
 
 
-def _render_chunk(
-    pool: Executor, work: partial, chunk: range, shots: int, images: np.memmap, labels: Path
-) -> None:
+def _render_chunk(pool: Executor, work: partial, chunk: range, shots: int, images: np.memmap, labels: Path) -> None:
     """Write the pixels, then the labels: the label file is the mark that the chunk is whole."""
     rows = list(pool.map(work, chunk, chunksize=10))
     images[chunk.start * shots : chunk.stop * shots] = np.concatenate([pixels for pixels, _ in rows])

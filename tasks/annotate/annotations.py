@@ -41,9 +41,7 @@ def measure(
     found = Counter(one.reason for reading in readings.values() for one in reading.findings)
     asked = {task.image_id for reader in manifest.readers.values() for task in reader.tasks}
     skipped = sum(reading.skipped for reading in readings.values())
-    shown, accepted = (
-        sum(getattr(one, name) for one in readings.values()) for name in ("offered", "accepted")
-    )
+    shown, accepted = (sum(getattr(one, name) for one in readings.values()) for name in ("offered", "accepted"))
     received = len(votes) + skipped + len(unusable)
     outlined = [v for v in votes if v["disease"] in TUMOURS and v["image_id"] in wanted]
     return {
@@ -86,9 +84,7 @@ def refuse_unusable(unusable: Sequence[Unusable], share: float, section: Annotat
     )
 
 
-def run(
-    selected: Path, subset: Path, exports: Path, annotations: Path, metrics: Path, section: Annotations
-) -> int:
+def run(selected: Path, subset: Path, exports: Path, annotations: Path, metrics: Path, section: Annotations) -> int:
     """Write the metrics, refuse what is half read; write votes, findings, who read; refuse too much unusable.
 
     Return the number of votes. The stage before `assemble` refuses, so that what `assemble` made stays.

@@ -71,9 +71,7 @@ def draw_seg(
         have = [row for row in here if world.plan[row]["image_id"] in masks]
         lots = np.random.default_rng(section.seed).permutation(len(have))[:wanted]
         chosen[name] = sorted(have[lot] for lot in lots.tolist())
-        numbers[name] = {
-            "wanted": wanted, "images": len(lots), "with_mask": len(have), "of_disease": len(here)
-        }  # fmt: skip
+        numbers[name] = {"wanted": wanted, "images": len(lots), "with_mask": len(have), "of_disease": len(here)}
     return chosen, numbers
 
 
@@ -95,13 +93,7 @@ def refuse_poor_sets(split: Split, seg: Mapping[str, Mapping[str, int]], section
 
 
 def run(
-    selected: Path,
-    annotations: Path,
-    mema: Path,
-    mema_seg: Path,
-    readers: Path,
-    metrics: Path,
-    params: Params,
+    selected: Path, annotations: Path, mema: Path, mema_seg: Path, readers: Path, metrics: Path, params: Params
 ) -> int:
     """Write both metrics files, then MeMa and MeMa-Seg, unless refused; return MeMa's number of images."""
     world, section = read_world(selected, annotations), params.assemble
@@ -112,9 +104,7 @@ def run(
     masks = consensus_outlines(drawn, len(world.readers), section.mask_consensus)
     chosen, seg = draw_seg(tumours[section.lesion_disease], parts, world, masks, section)
     found = measure(world, split, excluded, seg, section)
-    found["mema"]["image_size_px"] = decode(
-        shards.take_rows(selected, [0], ["image"])["image"][0].as_py()
-    ).shape[:2]
+    found["mema"]["image_size_px"] = decode(shards.take_rows(selected, [0], ["image"])["image"][0].as_py()).shape[:2]
     found["masks"] = count_masks(world, tumours, drawn, masks)
     found["mema"]["differ_from_plan"] = {name: count_differing(world, part) for name, part in parts.items()}
     durable.write_json(readers, measure_readers(world, drawn, section))
@@ -164,9 +154,7 @@ def count_masks(
     return counts
 
 
-def measure_readers(
-    world: World, drawn: Mapping[str, Mapping[str, Outline]], section: Assemble
-) -> dict[str, Any]:
+def measure_readers(world: World, drawn: Mapping[str, Mapping[str, Outline]], section: Assemble) -> dict[str, Any]:
     """Return the agreement of the readers and where they come from."""
     report = reader_report(
         ratings(world.votes, world.readers),

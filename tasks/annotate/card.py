@@ -68,9 +68,7 @@ def mema_card(found: Mapping[str, Any], release: Release, profile: str) -> str:
         "outlined by at least one reader"
         for disease, n in found["masks"].items()
     ]
-    example = _example(
-        "mema", "train", 'print(names.int2str(face["disease"]), face["image"].size, face["votes"])'
-    )
+    example = _example("mema", "train", 'print(names.int2str(face["disease"]), face["image"].size, face["votes"])')
     return _card("MeMa", words, sizes, counts, schemas.MEMA, masks, example, found, release, profile)
 
 
@@ -163,9 +161,7 @@ def _counts_table(sizes: Mapping[str, int], counts: Mapping[str, Mapping[str, in
         f"| {name} | {' | '.join(str(by[split]) for split in sizes)} | {sum(by[split] for split in sizes)} |"
         for name, by in [*rows, ("all", sizes)]
     ]
-    return "\n".join(
-        [f"| disease | {' | '.join(sizes)} | all |", "|---|" + "---|" * (len(sizes) + 1), *lines]
-    )
+    return "\n".join([f"| disease | {' | '.join(sizes)} | all |", "|---|" + "---|" * (len(sizes) + 1), *lines])
 
 
 def _columns_table(schema: pa.Schema) -> str:

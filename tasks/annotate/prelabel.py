@@ -81,9 +81,7 @@ class Prelabeller:
     def _first_masks(
         self, part: pa.Table, images: list[np.ndarray], embeddings: torch.Tensor
     ) -> list[tuple[np.ndarray, float] | None]:
-        lesions = [
-            i for i, name in enumerate(part["disease"].to_pylist()) if name in self._work.lesion_diseases
-        ]
+        lesions = [i for i, name in enumerate(part["disease"].to_pylist()) if name in self._work.lesion_diseases]
         masks: list[tuple[np.ndarray, float] | None] = [None] * len(images)
         healthy = self._healthy(part.take(pa.array(lesions, pa.int64())))
 
@@ -110,11 +108,7 @@ def subset(rows: pa.Table, made: pa.Table) -> pa.Table:
     """Return every image with whether its tumour is to be outlined, and its first mask."""
     masks = dict(zip(made["image_id"].to_pylist(), made["first_mask"].to_pylist(), strict=True))
     ids = rows["image_id"]
-    columns = {
-        "image_id": ids,
-        "outline": rows["outline"],
-        "first_mask": [masks.get(i) for i in ids.to_pylist()],
-    }
+    columns = {"image_id": ids, "outline": rows["outline"], "first_mask": [masks.get(i) for i in ids.to_pylist()]}
     return pa.table(columns, schema=schemas.SUBSET)
 
 
@@ -139,36 +133,24 @@ def measure(rows: pa.Table, made: pa.Table, lesions: tuple[str, ...]) -> dict[st
 
 
 def run(
-    selected: Path,
-    public_faces: Path,
-    lora: Path,
-    embeddings: Path,
-    subset_file: Path,
-    metrics: Path,
-    params: Params,
+    selected: Path, public_faces: Path, lora: Path, embeddings: Path, subset_file: Path, metrics: Path, params: Params
 ) -> int:
     """Write embeddings, first masks and the subset; return the number of images embedded."""
     section = params.prelabel
     rows = shards.read_table(selected, columns=[*COLUMNS, "plan_row", "donor_id"])
     outline = [wants_outline(i, section.outline_share, section.seed) for i in rows["image_id"].to_pylist()]
-    rows = rows.append_column("outline", pa.array(outline)).append_column(
-        "row", pa.array(range(len(outline)))
-    )
+    rows = rows.append_column("outline", pa.array(outline)).append_column("row", pa.array(range(len(outline))))
     wanted = rows.filter(rows["outline"])
     if not wanted.num_rows:
         raise ValueError(
             f"prelabel.outline_share: {section.outline_share} chooses no image of {len(outline)}; raise it"
         )
-    lesions = wanted.filter(
-        pa.array([name in section.lesion_diseases for name in wanted["disease"].to_pylist()])
-    )
+    lesions = wanted.filter(pa.array([name in section.lesion_diseases for name in wanted["disease"].to_pylist()]))
     files = generator_files(params.generator, lora, params.sample.precision)
     networks = (Path(section.sam), files.folder, Path(params.generator.ip_adapter), lora / WEIGHTS)
     values = {"section": section, "sample": params.sample}
     fingerprint = entry.fingerprint(STAGE, selected, public_faces, *networks, **values)
-    donors = Donors(
-        lesions["donor_id"].to_pylist(), public_faces, files, stage=STAGE, fingerprint=fingerprint
-    )
+    donors = Donors(lesions["donor_id"].to_pylist(), public_faces, files, stage=STAGE, fingerprint=fingerprint)
     sampling = params.sample
     settings = SamplingSettings(sampling.num_inference_steps, sampling.guidance_scale, sampling.batch_size)
     work = Prelabelling(Path(section.sam), files, settings, section.batch_size, section.lesion_diseases)

@@ -23,8 +23,7 @@ class Pseudonyms:
     def of(self, donor_ids: Sequence[str]) -> list[str]:
         """Return one pseudonym a donor, "" for nobody."""
         return [
-            hmac.digest(self.key, donor.encode(), hashlib.sha256).hex()[:DIGITS] if donor else ""
-            for donor in donor_ids
+            hmac.digest(self.key, donor.encode(), hashlib.sha256).hex()[:DIGITS] if donor else "" for donor in donor_ids
         ]
 
     def recognise(self, donor_ids: Sequence[str], wanted: Collection[str]) -> list[str]:

@@ -101,9 +101,7 @@ def as_released(table: pa.Table) -> pa.Table:
     return cast.cast(pa.schema(fields, cast.schema.metadata))
 
 
-def _row(
-    world: World, row: int, written: Written, ballots: Mapping[str, list[dict[str, str]]]
-) -> dict[str, Any]:
+def _row(world: World, row: int, written: Written, ballots: Mapping[str, list[dict[str, str]]]) -> dict[str, Any]:
     plan, verdict = world.plan[row], world.verdict(row)
     assert verdict is not None
     outline = written.masks.get(plan["image_id"])

@@ -20,9 +20,7 @@ from models.report.readers.page import page as render
 
 STAGE = "report_readers"
 # Each metrics file and the stage that makes it.
-METRICS = {
-    "prelabel": "prelabel", "annotations": "annotations", "readers": "assemble", "assemble": "assemble"
-}  # fmt: skip
+METRICS = {"prelabel": "prelabel", "annotations": "annotations", "readers": "assemble", "assemble": "assemble"}
 ALIAS = re.compile(r"reader_\d+|senior")
 SENIOR = "senior"
 COLUMNS = ["disease", "severity", "decided_by", "votes", "planned_disease"]
@@ -38,9 +36,7 @@ def read_metrics(folder: Path, name: str) -> dict[str, Any]:
     """Return a metrics file; raises ValueError naming the stage that has to run."""
     found = headline.read(folder / f"{name}.json")
     if found is None:
-        raise ValueError(
-            f"{folder / name}.json: not found; run the stage that makes it (dvc repro {METRICS[name]})"
-        )
+        raise ValueError(f"{folder / name}.json: not found; run the stage that makes it (dvc repro {METRICS[name]})")
     return found
 
 
@@ -150,9 +146,7 @@ def read_outlined(folder: Path) -> tuple[list[Outlined], int]:
     ], total
 
 
-def run(
-    metrics: Path, mema: Path, mema_seg: Path, page: Path, *, title: str, profile: str, num_examples: int
-) -> int:
+def run(metrics: Path, mema: Path, mema_seg: Path, page: Path, *, title: str, profile: str, num_examples: int) -> int:
     """Write the page; return the number of pictures on it."""
     measured = measure(metrics, title, profile)
     pictures = gallery(mema, mema_seg, num_examples)

@@ -48,9 +48,7 @@ class Findings:
 def read_images(folder: Path, rows: pa.Table) -> Findings:
     """Read <image_id>.png or .jpg for every validation image; the size must be the original's."""
     if not folder.is_dir():
-        raise ValueError(
-            f"--images: no folder {folder}; it holds one <image_id>.png or .jpg per validation image"
-        )
+        raise ValueError(f"--images: no folder {folder}; it holds one <image_id>.png or .jpg per validation image")
     findings, used = Findings(), set()
     for image_id, data in zip(*(rows[c].to_pylist() for c in ("image_id", "image")), strict=True):
         files = [path for ending in ENDINGS if (path := folder / f"{image_id}{ending}").is_file()]
@@ -72,9 +70,7 @@ def _read(path: Path, shape: tuple[int, ...], image_id: str, findings: Findings)
         findings.unusable.append(f"{path.name}: no readable picture")
         return
     if image.shape != shape:
-        findings.unusable.append(
-            f"{path.name}: {image.shape[1]}x{image.shape[0]} px of {shape[1]}x{shape[0]} px"
-        )
+        findings.unusable.append(f"{path.name}: {image.shape[1]}x{image.shape[0]} px of {shape[1]}x{shape[0]} px")
         return
     findings.found[image_id] = encode_png(image)
 

@@ -174,8 +174,7 @@ def document(plan: Matrix, found: dict[Arm, dict[str, Any]], params: Params) -> 
         ],
         "encoders": [{"encoder": kind} | found[arm] for kind, arm in plan.encoders.items()],
         "sweeps": {
-            weight: [{"value": value} | found[arm] for value, arm in arms.items()]
-            for weight, arms in sweeps.items()
+            weight: [{"value": value} | found[arm] for value, arm in arms.items()] for weight, arms in sweeps.items()
         },
         "full": asdict(full_model(params)),
         "steps": section.steps,
@@ -189,9 +188,7 @@ def document(plan: Matrix, found: dict[Arm, dict[str, Any]], params: Params) -> 
     }
 
 
-def run(
-    mema: Path, public_faces: Path, medical: Path, judge: Path, plot: Path, metrics: Path, params: Params
-) -> int:
+def run(mema: Path, public_faces: Path, medical: Path, judge: Path, plot: Path, metrics: Path, params: Params) -> int:
     """Train and measure every arm that params.yaml names; return the images seen in training."""
     section = params.evaluate_ablation
     names = section.model_dump(include={"models", "encoders", "lambda_med", "lambda_rev"})

@@ -31,17 +31,13 @@ def read_csv(path: Path) -> list[Diagnosis]:
         reader = csv.DictReader(file)
         missing = set(COLUMNS) - set(reader.fieldnames or ())
         if missing:
-            raise ValueError(
-                f"{path}: lacks the columns {', '.join(sorted(missing))}; needed: {', '.join(COLUMNS)}"
-            )
+            raise ValueError(f"{path}: lacks the columns {', '.join(sorted(missing))}; needed: {', '.join(COLUMNS)}")
         found = []
         for line, row in enumerate(reader, 2):
             values = [(row[name] or "").strip() for name in COLUMNS]
             if not all(values):
                 empty = [name for name, value in zip(COLUMNS, values, strict=True) if not value]
-                raise ValueError(
-                    f"{path}, line {line}: {', '.join(empty)} is empty; fill it in or drop the row"
-                )
+                raise ValueError(f"{path}, line {line}: {', '.join(empty)} is empty; fill it in or drop the row")
             found.append(Diagnosis(*values))
     return found
 
@@ -62,12 +58,7 @@ def _of_task(task: Any) -> Iterable[Diagnosis]:
     for annotation in sorted(task.get("annotations") or [], key=lambda a: str(a.get("updated_at") or "")):
         if annotation.get("was_cancelled"):
             continue
-        chosen = [
-            c
-            for item in annotation["result"]
-            if item["from_name"] == CONTROL
-            for c in item["value"]["choices"]
-        ]
+        chosen = [c for item in annotation["result"] if item["from_name"] == CONTROL for c in item["value"]["choices"]]
         if len(chosen) == 1:
             said[_account(annotation["completed_by"])] = chosen[0]
     data = task["data"]
@@ -96,15 +87,11 @@ def run(files: list[Path], metrics: Path, section: EvaluateClinical, data: str) 
         )
     rows = clinical_rows(decided, section.diseases, num_resamples=section.bootstrap, seed=section.seed)
     note = "Cohen's kappa of the readers' majority on original and de-identified images, each disease against the rest"
-    durable.write_json(
-        metrics, {"data": data, "num_readers": section.num_readers, "rows": rows, "note": note}
-    )
+    durable.write_json(metrics, {"data": data, "num_readers": section.num_readers, "rows": rows, "note": note})
 
 
 def main(
-    files: Annotated[
-        list[Path], typer.Argument(help="CSV files, or JSON exports of Label Studio", exists=True)
-    ],
+    files: Annotated[list[Path], typer.Argument(help="CSV files, or JSON exports of Label Studio", exists=True)],
     metrics: Annotated[Path, typer.Option(help="out: Table 4 as JSON")] = Path("data/metrics/clinical.json"),
     data: Annotated[str, typer.Option(help="on which images, for the report")] = "not stated",
 ) -> None:

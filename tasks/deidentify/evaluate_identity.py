@@ -124,12 +124,7 @@ def read_world(mema: Path, public_faces: Path, section: EvaluateIdentity, names:
 
 def _embed(folder: Path, image_ids: Sequence[str], recognisers: Mapping[str, Path], desc: str) -> Values:
     return measure_images(
-        folder,
-        image_ids,
-        Recognised(recognisers),
-        networks=list(recognisers.values()),
-        stage=STAGE,
-        desc=desc,
+        folder, image_ids, Recognised(recognisers), networks=list(recognisers.values()), stage=STAGE, desc=desc
     )
 
 
@@ -155,9 +150,7 @@ def _measured(column: str, name: str, made: np.ndarray, world: World) -> dict[st
         similarity = cosines(original[pairs.original], made[pairs.other])
         return verification_accuracy(similarity, pairs, confidence=section.confidence)
     if column == "match_rate":
-        return match_rate(
-            made, people, world.gallery[name], world.gallery_people, confidence=section.confidence
-        )
+        return match_rate(made, people, world.gallery[name], world.gallery_people, confidence=section.confidence)
     return match_rate(made, people, original, people, confidence=section.confidence)
 
 

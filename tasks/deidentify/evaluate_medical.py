@@ -89,16 +89,11 @@ class Judges:
     def _overlap(self, overlaps: dict[str, tuple[float, float]]) -> dict[str, Any]:
         if isinstance(self.segmenter, str) or not self.masks:
             reason = self.segmenter if isinstance(self.segmenter, str) else NOTHING_TO_OUTLINE
-            return {
-                name: {"value": None, "n": 0, "ci95": [None, None], "reason": reason} for name in OVERLAPS
-            }
+            return {name: {"value": None, "n": 0, "ci95": [None, None], "reason": reason} for name in OVERLAPS}
         values = np.array([overlaps[name] for name in self.masks])
         known = values[~np.isnan(values[:, 0])]
         seed, num = self._section.seed, self._section.bootstrap
-        return {
-            name: mean_with_interval(known[:, k], seed=seed, num_resamples=num)
-            for k, name in enumerate(OVERLAPS)
-        }
+        return {name: mean_with_interval(known[:, k], seed=seed, num_resamples=num) for k, name in enumerate(OVERLAPS)}
 
 
 def original_batches(splits: Iterable[Path]) -> Iterable[Batch]:
@@ -113,9 +108,7 @@ def original_batches(splits: Iterable[Path]) -> Iterable[Batch]:
 
 def method_folders(deidentified: Path) -> list[Path]:
     """Return the methods' folders by name; raises ValueError where there is none."""
-    folders = (
-        sorted(path for path in deidentified.iterdir() if path.is_dir()) if deidentified.is_dir() else []
-    )
+    folders = sorted(path for path in deidentified.iterdir() if path.is_dir()) if deidentified.is_dir() else []
     if not folders:
         raise ValueError(f"{deidentified}: no folder of a method there; run the stage deidentify (dvc repro)")
     return folders
@@ -134,13 +127,7 @@ def evaluate(judges: Judges, mema: Path, mema_seg: Path, folders: list[Path]) ->
 
 
 def run(
-    mema: Path,
-    mema_seg: Path,
-    deidentified: Path,
-    judges: Path,
-    metrics: Path,
-    section: EvaluateMedical,
-    profile: str,
+    mema: Path, mema_seg: Path, deidentified: Path, judges: Path, metrics: Path, section: EvaluateMedical, profile: str
 ) -> int:
     """Write Table 3; return the number of rows."""
     folders = method_folders(deidentified)
@@ -160,9 +147,7 @@ def main(
     """Measure the medical utility of every method."""
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
-        record.images = run(
-            mema, mema_seg, deidentified, judges, metrics, params.evaluate_medical, params.profile
-        )
+        record.images = run(mema, mema_seg, deidentified, judges, metrics, params.evaluate_medical, params.profile)
 
 
 if __name__ == "__main__":

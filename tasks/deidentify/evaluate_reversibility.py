@@ -74,9 +74,7 @@ class World:
     section: EvaluateReversibility
 
 
-def read_world(
-    mema: Path, classifier: Path, recognisers: Mapping[str, str], section: EvaluateReversibility
-) -> World:
+def read_world(mema: Path, classifier: Path, recognisers: Mapping[str, str], section: EvaluateReversibility) -> World:
     """Find the originals and the networks; raises ValueError where LPIPS has no trunk."""
     squeezenet, twin = (Path(path) if path else None for path in (section.squeezenet, section.classifier))
     paths = {name: Path(path) for name, path in recognisers.items()}
@@ -107,9 +105,7 @@ def med_class(predicted: np.ndarray, world: World) -> dict[str, Any]:
 
 def _mean(values: np.ndarray, world: World) -> dict[str, Any]:
     section = world.section
-    return mean_over_patients(
-        values, world.originals.people, seed=section.seed, num_resamples=section.bootstrap
-    )
+    return mean_over_patients(values, world.originals.people, seed=section.seed, num_resamples=section.bootstrap)
 
 
 def run(
@@ -125,9 +121,7 @@ def run(
     world = read_world(mema, classifier, recognisers, section)
     names = methods_of(deidentified)
     reversible = [name for name in names if has_recovered(deidentified / name)]
-    rows = [
-        reversibility_row(deidentified / name, column, world) for name in reversible for column in COLUMNS
-    ]
+    rows = [reversibility_row(deidentified / name, column, world) for name in reversible for column in COLUMNS]
     document = {
         "profile": profile,
         "rows": rows,

@@ -84,15 +84,11 @@ def read_world(mema: Path, section: EvaluateUtility, profile: str) -> World:
     """Find landmarks and gaze of the originals."""
     originals = read_originals(mema)
     looking, missing = find_networks(section, profile)
-    return World(
-        originals, looking, missing, _values(originals.folder, originals, looking, "originals"), section
-    )
+    return World(originals, looking, missing, _values(originals.folder, originals, looking, "originals"), section)
 
 
 def _values(folder: Path, originals: Originals, looking: Looking, desc: str) -> Values:
-    return measure_images(
-        folder, originals.image_ids, looking, networks=looking.files, stage=STAGE, desc=desc
-    )
+    return measure_images(folder, originals.image_ids, looking, networks=looking.files, stage=STAGE, desc=desc)
 
 
 def utility_row(folder: Path, world: World) -> dict[str, Any]:
@@ -100,8 +96,7 @@ def utility_row(folder: Path, world: World) -> dict[str, Any]:
     found = _values(folder, world.originals, world.looking, folder.name)
     row: dict[str, Any] = describe_row(folder)
     row["landmark"] = {
-        part: _mean("landmark", world, lambda a, b, part=part: landmark_error(a, b, part), found)
-        for part in PARTS
+        part: _mean("landmark", world, lambda a, b, part=part: landmark_error(a, b, part), found) for part in PARTS
     }
     row["gaze"] = {
         angle: _mean("gaze", world, lambda a, b, index=index: gaze_error(a, b)[:, index], found)
@@ -117,9 +112,7 @@ def _mean(
         return unavailable(world.missing[network])
     section = world.section
     values = error(world.values[network], found[network])
-    return mean_over_patients(
-        values, world.originals.people, seed=section.seed, num_resamples=section.bootstrap
-    )
+    return mean_over_patients(values, world.originals.people, seed=section.seed, num_resamples=section.bootstrap)
 
 
 def notes(world: World) -> dict[str, Any]:

@@ -89,9 +89,7 @@ def measure_images(
     def gather(part: list[int]) -> pa.Table:
         return shards.take_rows(folder, part, [column]).rename_columns(["image"])
 
-    return measure_rows(
-        rows, gather, measure, inputs=(folder, *networks), stage=stage, desc=desc, source=column
-    )
+    return measure_rows(rows, gather, measure, inputs=(folder, *networks), stage=stage, desc=desc, source=column)
 
 
 def measure_pairs(
@@ -133,7 +131,5 @@ def _rows_of(folder: Path, image_ids: Sequence[str], column: str) -> list[int]:
         start += table.num_rows
     missing = sum(image_id not in place for image_id in image_ids)
     if missing:
-        raise ValueError(
-            f"{folder}: {missing} of {len(image_ids)} images lack `{column}`; run deidentify again"
-        )
+        raise ValueError(f"{folder}: {missing} of {len(image_ids)} images lack `{column}`; run deidentify again")
     return [place[image_id] for image_id in image_ids]

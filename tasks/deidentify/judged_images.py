@@ -37,8 +37,7 @@ def outlined(split: Path, size_px: int) -> OutlinedFaces:
     images = [resized(decode(data), size_px) for data in table["image"].to_pylist()]
     masks = [resized_mask(decode_mask(data), size_px) for data in table["mask"].to_pylist()]
     return OutlinedFaces(
-        np.array(images, np.uint8).reshape(-1, size_px, size_px, 3),
-        np.array(masks, bool).reshape(-1, size_px, size_px),
+        np.array(images, np.uint8).reshape(-1, size_px, size_px, 3), np.array(masks, bool).reshape(-1, size_px, size_px)
     )
 
 
@@ -69,6 +68,4 @@ def check_complete(method: str, folder: Path, wanted: Sequence[str], found: Sequ
             "run the stage deidentify again, or add them to the folder"
         )
     if len(found) > len(seen):
-        raise ValueError(
-            f"{folder}: {method} has {len(found) - len(seen)} images twice; keep one row an image"
-        )
+        raise ValueError(f"{folder}: {method} has {len(found) - len(seen)} images twice; keep one row an image")

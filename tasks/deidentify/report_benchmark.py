@@ -12,14 +12,7 @@ from mema.project import headline
 from mema.runtime import durable, shards, stage
 from models.annotation.adjudication import UNANIMOUS
 from models.diseases import DISEASES
-from models.report.benchmark.measured import (
-    NOTHING_DONE,
-    OWN,
-    BenchmarkGallery,
-    BenchmarkMeasured,
-    Patient,
-    in_order,
-)
+from models.report.benchmark.measured import NOTHING_DONE, OWN, BenchmarkGallery, BenchmarkMeasured, Patient, in_order
 from models.report.benchmark.page import page as render
 
 STAGE = "report_benchmark"
@@ -81,9 +74,7 @@ def gallery(mema: Path, deidentified: Path) -> BenchmarkGallery:
     chosen = [ids[row] for row in rows]
     methods = in_order({file.parent.name for file in deidentified.glob("*/*.parquet")} - {NOTHING_DONE})
     if OWN not in methods:
-        raise ValueError(
-            f"{deidentified / OWN}: not found; run the stage that makes it (dvc repro deidentify)"
-        )
+        raise ValueError(f"{deidentified / OWN}: not found; run the stage that makes it (dvc repro deidentify)")
     made = {name: read_made(deidentified / name, chosen, name == OWN) for name in methods}
     patients = [
         Patient(
@@ -135,12 +126,7 @@ def main(
     params = load(Path("params.yaml"))
     with shards.timing(STAGE) as record:
         record.images = run(
-            metrics,
-            mema,
-            deidentified,
-            page,
-            title=params.report_benchmark.title,
-            profile=params.profile,
+            metrics, mema, deidentified, page, title=params.report_benchmark.title, profile=params.profile
         )
 
 

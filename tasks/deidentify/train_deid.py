@@ -126,12 +126,7 @@ def run(mema: Path, medical: Path, out: Path, metrics: Path, generator: Generato
     scratch = shards.SCRATCH / f"{STAGE}-{fingerprint}"
     judges = load_judges(generator, section, medical)
     features = cache_features(
-        images,
-        [DISEASES.index(d) for d in diseases],
-        judges.vae,
-        judges.medical,
-        judges.phi,
-        scratch / "features",
+        images, [DISEASES.index(d) for d in diseases], judges.vae, judges.medical, judges.phi, scratch / "features"
     )
     model = build(judges, section)
     sheets = Sheets(scratch, images, diseases, judges) if together.is_main else None
@@ -172,19 +167,13 @@ def fit(
 
 def describe(mema: Path, section: TrainDeid) -> TrainedOn:
     """Return what the model's config.json says of its data: all of MeMa's splits."""
-    tables = [
-        shards.read_table(folder, columns=["image_id"])
-        for folder in sorted(mema.iterdir())
-        if folder.is_dir()
-    ]
+    tables = [shards.read_table(folder, columns=["image_id"]) for folder in sorted(mema.iterdir()) if folder.is_dir()]
     ids = [name for table in tables for name in table["image_id"].to_pylist()]
     recogniser = hashlib.sha256(Path(section.loss_recogniser).read_bytes()).hexdigest()
     return TrainedOn(section.domain, digest_of(ids), recogniser, ids)
 
 
-def publish(
-    model: MedSemDeID, judges: Judges, medical: Path, scratch: Path, out: Path, trained_on: TrainedOn
-) -> None:
+def publish(model: MedSemDeID, judges: Judges, medical: Path, scratch: Path, out: Path, trained_on: TrainedOn) -> None:
     """Put weights, sheets and curves at `out` in one rename; those of scratch stay for a run that is killed."""
     incoming = out.with_name(f".{out.name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)

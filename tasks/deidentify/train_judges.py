@@ -36,9 +36,7 @@ STAGE = "train_judges"
 NO_OUTLINES = "MeMa-Seg has no training image in this profile"
 
 
-def train_classifier(
-    mema: Path, scratch: Path, section: TrainJudges
-) -> tuple[SignClassifier, dict[str, Any]]:
+def train_classifier(mema: Path, scratch: Path, section: TrainJudges) -> tuple[SignClassifier, dict[str, Any]]:
     """Fine-tune on `train`, choose the step on `select`; `val` is not read here."""
     part = section.classifier
     tuning = FineTuning(
@@ -65,9 +63,7 @@ def train_segmenter(mema_seg: Path, scratch: Path, section: TrainJudges) -> Lesi
     return train_lesion_segmenter(examples, training, checkpoint=scratch / "segmenter.pt")
 
 
-def publish(
-    classifier: SignClassifier, segmenter: LesionSegmenter | str, judges: Path, section: TrainJudges
-) -> None:
+def publish(classifier: SignClassifier, segmenter: LesionSegmenter | str, judges: Path, section: TrainJudges) -> None:
     """Put both judges at `judges` in one rename."""
     incoming = judges.with_name(f".{judges.name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)
@@ -95,9 +91,7 @@ def measure(judges: Path, mema: Path, mema_seg: Path, section: TrainJudges) -> d
         return report | {"segmenter": {"reason": segmenter}}
     held_out = outlined(mema_seg / "val", section.segmenter.image_size_px)
     masks = segmenter.segment(list(held_out.images))
-    overlaps = np.array(
-        [dice_and_jaccard(*pair) for pair in zip(masks, held_out.masks, strict=True)]
-    ).reshape(-1, 2)
+    overlaps = np.array([dice_and_jaccard(*pair) for pair in zip(masks, held_out.masks, strict=True)]).reshape(-1, 2)
     known = overlaps[~np.isnan(overlaps[:, 0])]
     report["segmenter"] = {
         name: mean_with_interval(known[:, k], seed=section.seed, num_resamples=section.bootstrap)

@@ -56,9 +56,7 @@ class Examination:
 
     def load(self) -> "Examiner":
         """Load the detector."""
-        return Examiner(
-            self, load_upright_aligner(self.detector, str(self.detector_path or ""), self.size_px)
-        )
+        return Examiner(self, load_upright_aligner(self.detector, str(self.detector_path or ""), self.size_px))
 
 
 @dataclass(frozen=True)

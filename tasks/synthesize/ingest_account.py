@@ -34,10 +34,8 @@ def account(summary: dict, table: Table) -> str:
     said = [
         f"{summary['in']} in = {summary['kept']} kept of {summary['patients']} patients"
         f" + {summary['quarantined']} quarantined",
-        f"table: {sum(summary['lines'].values())} lines ({lines})"
-        + (f"; {table.note}" if table.note else ""),
-        "columns: "
-        + ", ".join(f"{name} <- {heading}" for name, heading in summary["columns"]["used"].items()),
+        f"table: {sum(summary['lines'].values())} lines ({lines})" + (f"; {table.note}" if table.note else ""),
+        "columns: " + ", ".join(f"{name} <- {heading}" for name, heading in summary["columns"]["used"].items()),
         f"ignored columns: {', '.join(summary['columns']['ignored']) or 'none'}",
     ]
     said += [

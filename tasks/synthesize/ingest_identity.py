@@ -35,16 +35,12 @@ class Resolver:
         """
         paths = [path for path in (self._below(form) for form in _forms(named)) if path is not None]
         bases = ("", f"{self.prefix}/") if self.prefix else ("",)
-        found = list(
-            dict.fromkeys(name for path in paths for base in bases for name in self.listing.find(base + path))
-        )
+        found = list(dict.fromkeys(name for path in paths for base in bases for name in self.listing.find(base + path)))
         if len(found) == 1:
             return self._one(found[0])
         if found:
             claims = frozenset(found) & self.listing.photos.keys()
-            return Target(
-                "", "ambiguous_file_name", f"it fits {len(found)} files; rename all but one", claims
-            )
+            return Target("", "ambiguous_file_name", f"it fits {len(found)} files; rename all but one", claims)
         return self._none(named, paths, is_wide)
 
     def _one(self, name: str) -> Target:
@@ -74,10 +70,7 @@ class Resolver:
                 inner = tuple(fold(base + path) + "/" for path in paths for base in ("", f"{self.prefix}/"))
                 claims |= {name for name in self.listing.photos if fold(name).startswith(inner)}
         else:
-            reason, expected = (
-                "file_missing",
-                f"a path from the source folder that {self.prefix or 'it'} holds",
-            )
+            reason, expected = ("file_missing", f"a path from the source folder that {self.prefix or 'it'} holds")
         hint = f"; {len(claims)} photos elsewhere have such a name" if claims else ""
         return Target("", reason, f"expected {expected}{hint}", frozenset(claims))
 
@@ -86,12 +79,7 @@ class Resolver:
         path = form.replace("\\", "/")
         path = path.removeprefix(self.root)
         path = posixpath.normpath(path)
-        outside = (
-            path.startswith(("/", "../"))
-            or path in ("..", ".")
-            or re.match(r"[A-Za-z]:", path)
-            or "\0" in path
-        )
+        outside = path.startswith(("/", "../")) or path in ("..", ".") or re.match(r"[A-Za-z]:", path) or "\0" in path
         return None if outside else path
 
     def _is_folder(self, path: str) -> bool:
@@ -133,10 +121,7 @@ def judge_pictures(rows: list[dict], naming: Mapping[str, list[Record]]) -> dict
     thumbnails = np.frombuffer(b"".join(row["thumbnail"] or blank for row in seen), np.uint8)
     equal, near = same_pictures(keys, thumbnails.reshape(len(seen), THUMBNAIL_PX, THUMBNAIL_PX))
     against: dict[str, tuple[str, str]] = {}
-    for labels, reasons in (
-        (equal, (_refused, _two_patients, _two_diseases)),
-        (near, (_refused, _two_patients)),
-    ):
+    for labels, reasons in ((equal, (_refused, _two_patients, _two_diseases)), (near, (_refused, _two_patients))):
         for names in _groups(seen, labels):
             records = [record for name in names for record in naming[name]]
             reason = next((found for judge in reasons if (found := judge(records))), None)
@@ -162,10 +147,7 @@ def _refused(records: list[Record]) -> tuple[str, str] | None:
 
 def _two_patients(records: list[Record]) -> tuple[str, str] | None:
     if len({record.person or record.patient_id or record.line for record in records}) > 1:
-        return (
-            "same_picture_two_patients",
-            "expected one patient; say whose it is, and take the other row out",
-        )
+        return ("same_picture_two_patients", "expected one patient; say whose it is, and take the other row out")
     return None
 
 

@@ -51,9 +51,7 @@ class Matched:
     def rejected(self) -> list[dict]:
         """QUARANTINE rows of bad records, and of everything that lies there and no record names."""
         columns = ("file", "row", "line", "reason", "detail")
-        records = [
-            {name: getattr(record, name) for name in columns} for record in self.records if record.reason
-        ]
+        records = [{name: getattr(record, name) for name in columns} for record in self.records if record.reason]
         return records + without_record(self.listing, self.records)
 
 
@@ -73,11 +71,7 @@ def without_record(listing: Listing, records: list[Record]) -> list[dict]:
     named = {record.file for record in records}
     alike = listing.ambiguous()
     found = [
-        (
-            name,
-            "ambiguous_file_name",
-            "another name differs in case or Unicode form alone; rename one of them",
-        )
+        (name, "ambiguous_file_name", "another name differs in case or Unicode form alone; rename one of them")
         if name in alike
         else (name, "photo_without_record", "no row of the table names it by its path")
         for name in listing.photos
@@ -126,9 +120,7 @@ def run(source: Path, faces: Path, quarantine: Path, metrics: Path, section: Ing
     good, rejected = matched.good, matched.rejected
     num_in = len(good) + len(rejected)
     fingerprint = ingest.fingerprint(STAGE, section, source)
-    folder = ingest.examine(
-        sorted(good), matched.listing.photos, section, STAGE, fingerprint, None, matched.compared
-    )
+    folder = ingest.examine(sorted(good), matched.listing.photos, section, STAGE, fingerprint, None, matched.compared)
     rows = ingest.checked_rows(folder)
     against = judge_pictures(rows, matched.naming)
     kept, bad_photos = ingest.kept_rows(rows, section.near_duplicate_bits, against)

@@ -23,9 +23,7 @@ def split_of(face: dict, section: IngestPublic) -> str:
     return "floor" if position < section.calibration_share + section.floor_share else "donor"
 
 
-def run(
-    source: Path, faces: Path, quarantine: Path, metrics: Path, section: IngestPublic, home: Path
-) -> None:
+def run(source: Path, faces: Path, quarantine: Path, metrics: Path, section: IngestPublic, home: Path) -> None:
     """Ingest every file that the glob finds below `source`."""
     if section.calibration_share + section.floor_share >= 1:
         raise ValueError(

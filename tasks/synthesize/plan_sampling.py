@@ -139,12 +139,7 @@ def uses(injected: Sequence[Row], donors: Sequence[Donor]) -> dict[str, int]:
 
 
 def run(
-    profile: Path,
-    public_faces: Path,
-    plan: Path,
-    metrics: Path,
-    section: PlanSampling,
-    cohort: ProfileCohort,
+    profile: Path, public_faces: Path, plan: Path, metrics: Path, section: PlanSampling, cohort: ProfileCohort
 ) -> int:
     """Write the plan and its metrics; return the number of rows."""
     known = read_profile(profile, cohort)

@@ -28,9 +28,7 @@ def attributes(table: pa.Table, params: Params) -> tuple[np.ndarray, list[str]]:
     unknown = [i for i in range(len(ages)) if not use_records or np.isnan(ages[i]) or not genders[i]]
     if unknown:
         images = [decode(table["image"][i].as_py()) for i in unknown]
-        for i, age, gender in zip(
-            unknown, *estimate(images, Path(params.attributes.deepface_home)), strict=True
-        ):
+        for i, age, gender in zip(unknown, *estimate(images, Path(params.attributes.deepface_home)), strict=True):
             ages[i] = float(age) if np.isnan(ages[i]) or not use_records else ages[i]
             genders[i] = gender if not (genders[i] and use_records) else genders[i]
     return np.array(ages), genders

@@ -34,9 +34,7 @@ class Tables:
 
 def read_tables(data: Path) -> Tables:
     """Read all columns but the images."""
-    return Tables(
-        *(_without_pixels(data / name) for name in ("screened/kept", "screened/rejected", "selected"))
-    )
+    return Tables(*(_without_pixels(data / name) for name in ("screened/kept", "screened/rejected", "selected")))
 
 
 def _without_pixels(folder: Path) -> pa.Table:
@@ -64,9 +62,7 @@ def gallery(data: Path, tables: Tables, recognisers: Mapping[str, str], *, show_
     lines = strip_rows(tables)
     chosen = [row for rows in (*cells.values(), opening, with_donors) for row in rows]
     images = images_of(data / "selected", ids_of(chosen))
-    strip_images = images_of(
-        data / "screened/kept", ids_of(r for line in lines for r in line if not r["reason"])
-    )
+    strip_images = images_of(data / "screened/kept", ids_of(r for line in lines for r in line if not r["reason"]))
     if show_patients:
         rejected = ids_of(row for line in lines for row in line if row["reason"])
         strip_images |= images_of(data / "screened/rejected", rejected)
@@ -200,9 +196,7 @@ class Judge:
         patients = images_of(self._data / "patients/faces", self._ids[index].tolist())
         return [
             Neighbour(
-                face(row, images, row["arm"]),
-                Face(patients[str(self._ids[place])], "drawn patient", "patient"),
-                value,
+                face(row, images, row["arm"]), Face(patients[str(self._ids[place])], "drawn patient", "patient"), value
             )
             for row, value, place in zip(best, similarity.tolist(), index.tolist(), strict=True)
         ]

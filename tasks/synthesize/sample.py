@@ -40,9 +40,7 @@ class Sampling:
 class Sampler:
     """Turns parts of the plan into samples; pictures are encoded while the next batch is computed."""
 
-    def __init__(
-        self, generator: LoadedGenerator, settings: SamplingSettings, lineage: dict[str, str]
-    ) -> None:
+    def __init__(self, generator: LoadedGenerator, settings: SamplingSettings, lineage: dict[str, str]) -> None:
         self._generator, self._settings, self._lineage = generator, settings, lineage
 
     def __call__(self, part: pa.Table) -> pa.Table:
@@ -76,18 +74,14 @@ def warn_of_padding(section: Sample) -> None:
         )  # fmt: skip
 
 
-def run(
-    plan: Path, lora: Path, public_faces: Path, samples: Path, generator: Generator, section: Sample
-) -> int:
+def run(plan: Path, lora: Path, public_faces: Path, samples: Path, generator: Generator, section: Sample) -> int:
     """Make every image of the plan that no earlier run finished; return their number."""
     warn_of_padding(section)
     rows = shards.read_table(plan, columns=schemas.PLAN.names)
     files = generator_files(generator, lora, section.precision)
     assert files.adapter is not None
     assert files.lora is not None
-    lineage = {
-        "generator_sha256": files_sha256(files.folder, files.adapter), "lora_sha256": file_sha256(files.lora),
-    }  # fmt: skip
+    lineage = {"generator_sha256": files_sha256(files.folder, files.adapter), "lora_sha256": file_sha256(files.lora)}
     fingerprint = entry.fingerprint(STAGE, plan, public_faces, **lineage, section=section)
     settings = SamplingSettings(section.num_inference_steps, section.guidance_scale, section.batch_size)
     donors = Donors(rows["donor_id"].to_pylist(), public_faces, files, stage=STAGE, fingerprint=fingerprint)

@@ -22,23 +22,17 @@ STAGE = "screen_identity"
 ARMS = ("direct", "injected")  # the columns of Table 1
 
 
-def verdicts(
-    samples: Path, patient_faces: Path, public_faces: Path, section: ScreenIdentity
-) -> dict[str, Verdict]:
+def verdicts(samples: Path, patient_faces: Path, public_faces: Path, section: ScreenIdentity) -> dict[str, Verdict]:
     """Return each recogniser's verdict on the samples."""
     recognisers = {name: Path(path) for name, path in section.recognisers.items()}
     if not recognisers:
-        raise ValueError(
-            f"{STAGE}.recognisers: none named; name at least one, such as arcface: path to its ONNX"
-        )
+        raise ValueError(f"{STAGE}.recognisers: none named; name at least one, such as arcface: path to its ONNX")
     patient_split, patients = embed_faces(patient_faces, "split", recognisers, stage=STAGE, desc="patients")
     public_split, public = embed_faces(public_faces, "split", recognisers, stage=STAGE, desc="public faces")
     arm, sampled = embed_faces(samples, "arm", recognisers, stage=STAGE, desc="samples")
     for folder, embedded in ((patient_faces, patients), (public_faces, public), (samples, sampled)):
         if not embedded:
-            raise ValueError(
-                f"{folder}: holds no face, so nothing can be screened; look at the stage that makes it"
-            )
+            raise ValueError(f"{folder}: holds no face, so nothing can be screened; look at the stage that makes it")
     rule = Rule(**section.model_dump(include=set(Rule.__dataclass_fields__)))
     found = {}
     for name in recognisers:
@@ -67,19 +61,17 @@ def table_1(found: Mapping[str, Verdict], reason: list[str], confidence: float) 
     return {
         "recognisers": rows,
         "average": {arm: average(found, arm, confidence) for arm in (*ARMS, "floor", "ceiling")},
-        "worst": {
-            arm: max(rows, key=lambda name: rows[name][arm]["rate"] or 0.0) for arm in (*ARMS, "floor")
-        },
+        "worst": {arm: max(rows, key=lambda name: rows[name][arm]["rate"] or 0.0) for arm in (*ARMS, "floor")},
         "screened": {
-            "n": len(reason), "kept": len(reason) - rejected.total(), "rejected": rejected.total(),
+            "n": len(reason),
+            "kept": len(reason) - rejected.total(),
+            "rejected": rejected.total(),
             "reasons": dict(rejected),
         },
-    }  # fmt: skip
+    }
 
 
-def screened_parts(
-    samples: Path, found: Mapping[str, Verdict], reason: list[str], *, keep: bool
-) -> Iterator[pa.Table]:
+def screened_parts(samples: Path, found: Mapping[str, Verdict], reason: list[str], *, keep: bool) -> Iterator[pa.Table]:
     """Yield each shard of samples with reason and similarities, either what is kept or what is not."""
     schema, start = schemas.screened(list(found)), 0
     for file in shards.shard_files(samples):
@@ -87,21 +79,14 @@ def screened_parts(
         rows = slice(start, start + table.num_rows)
         table = table.append_column("reason", pa.array(reason[rows], pa.string()))
         for name, verdict in found.items():
-            table = table.append_column(
-                f"similarity_{name}", pa.array(verdict.similarity[rows], pa.float32())
-            )
+            table = table.append_column(f"similarity_{name}", pa.array(verdict.similarity[rows], pa.float32()))
         start = rows.stop
         chosen = pa.array([(text == "") == keep for text in reason[rows]], pa.bool_())
         yield table.filter(chosen).cast(schema)
 
 
 def run(
-    samples: Path,
-    patient_faces: Path,
-    public_faces: Path,
-    screened: Path,
-    metrics: Path,
-    section: ScreenIdentity,
+    samples: Path, patient_faces: Path, public_faces: Path, screened: Path, metrics: Path, section: ScreenIdentity
 ) -> int:
     """Screen every sample and write Table 1, kept/ and rejected/; return the number of samples.
 

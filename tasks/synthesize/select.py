@@ -58,9 +58,7 @@ def planned(rows: pa.Table, profile: Profile) -> Attributes:
     if unknown:
         raise ValueError(f"age_bin: {unknown[0]!r} is none of {labels}; run plan_sampling and sample again")
     bins = _index(rows["age_bin"], labels)
-    return Attributes(
-        _index(rows["disease"], DISEASES), middle_ages(profile)[bins], _index(rows["gender"], GENDERS)
-    )
+    return Attributes(_index(rows["disease"], DISEASES), middle_ages(profile)[bins], _index(rows["gender"], GENDERS))
 
 
 def _index(values: pa.ChunkedArray, names: tuple[str, ...] | list[str]) -> np.ndarray:
@@ -68,12 +66,7 @@ def _index(values: pa.ChunkedArray, names: tuple[str, ...] | list[str]) -> np.nd
 
 
 def look(
-    folder: Path,
-    rows: np.ndarray,
-    disease: np.ndarray,
-    home: Path,
-    judge: DiseaseClassifier | None,
-    desc: str,
+    folder: Path, rows: np.ndarray, disease: np.ndarray, home: Path, judge: DiseaseClassifier | None, desc: str
 ) -> Attributes:
     """Estimate age and gender of the rows of all shards, and the disease where there is a judge of it.
 
@@ -127,15 +120,12 @@ def refuse_shortfall(short: dict[str, Any], section: Select, factor: float) -> N
     empty = len(short["cells"]) - len(partly)
     advice = []
     if partly:
-        advice.append(
-            f"raise plan_sampling.over_generation from {factor:g} to {filling_factor(partly, factor):g}"
-        )
+        advice.append(f"raise plan_sampling.over_generation from {factor:g} to {filling_factor(partly, factor):g}")
     if empty:
         advice.append(f"look at why nothing survived in {empty} cells (data/screened/rejected)")
     raise ValueError(
         f"select.max_shortfall: {short['total']} of {wanted} images are short ({short['share']:.1%}, "
-        f"allowed {section.max_shortfall:.1%}) in {len(short['cells'])} cells; worst: {worst}; "
-        + ", and ".join(advice)
+        f"allowed {section.max_shortfall:.1%}) in {len(short['cells'])} cells; worst: {worst}; " + ", and ".join(advice)
     )
 
 
@@ -158,12 +148,7 @@ def look_at_patients(faces: Path, home: Path) -> Attributes:
 
 
 def measure(
-    kept: Path,
-    rows: pa.Table,
-    arms: dict[str, np.ndarray],
-    patient_faces: Path,
-    profile: Profile,
-    params: Params,
+    kept: Path, rows: pa.Table, arms: dict[str, np.ndarray], patient_faces: Path, profile: Profile, params: Params
 ) -> Measured:
     """Return both tables and the legibility of the guided images; the rows of each arm are sorted."""
     section, home = params.select, Path(params.attributes.deepface_home)
@@ -217,9 +202,7 @@ def main(
     selected: Annotated[Path, typer.Option(help="out: shards of the images selected")],
     metrics: Annotated[Path, typer.Option(help="out: Table 2 and the shortfall as JSON")],
     legibility: Annotated[Path, typer.Option(help="out: how well the diseases are recognised, as JSON")],
-    exact: Annotated[
-        Path, typer.Option(help="out: Table 2 against the patients, which stays in the hospital")
-    ],
+    exact: Annotated[Path, typer.Option(help="out: Table 2 against the patients, which stays in the hospital")],
 ) -> None:
     """Select the images that match the patients' statistics."""
     params = load(Path("params.yaml"))

@@ -57,9 +57,7 @@ def training_images(faces: Path, size_px: int) -> Iterator[np.ndarray]:
                 yield image
 
 
-def publish(
-    unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraSettings, summary: dict
-) -> None:
+def publish(unet: UNet2DConditionModel, grids: Path, lora: Path, settings: LoraSettings, summary: dict) -> None:
     """Put weights, grids and counts at `lora` in one rename; grids are linked: a kill leaves them in scratch."""
     incoming = lora.with_name(f".{lora.name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)

@@ -12,13 +12,7 @@ import torch
 from mema.params.synthesize import Generator
 from mema.runtime import shards
 from models.computing.threads import side_by_side
-from models.diffusion.generator import (
-    LoadedGenerator,
-    check_sha256,
-    embed_donor,
-    generator_folder,
-    load_generator,
-)
+from models.diffusion.generator import LoadedGenerator, check_sha256, embed_donor, generator_folder, load_generator
 from models.diffusion.sampling import Row
 from models.images import decode
 
@@ -80,13 +74,7 @@ class Donors:
     """The embeddings of the public faces that a plan injects; `clear` forgets them on the disk."""
 
     def __init__(
-        self,
-        ids: Sequence[str],
-        public_faces: Path,
-        generator: GeneratorFiles,
-        *,
-        stage: str,
-        fingerprint: str,
+        self, ids: Sequence[str], public_faces: Path, generator: GeneratorFiles, *, stage: str, fingerprint: str
     ) -> None:
         """Embed the donors named; "" is nobody. Raises ValueError where one is not among the public faces."""
         self._stage, self._fingerprint = f"{stage}-donors", fingerprint

@@ -50,9 +50,7 @@ class Measuring:
 
         def work(part: pa.Table) -> pa.Table:
             values = measure(*([decode(data) for data in part[name].to_pylist()] for name in self.columns))
-            return pa.table(
-                {name: pa.array([_packed(array)], pa.large_binary()) for name, array in values.items()}
-            )
+            return pa.table({name: pa.array([_packed(array)], pa.large_binary()) for name, array in values.items()})
 
         return work
 
@@ -83,8 +81,7 @@ def measure_rows(
     )  # fmt: skip
     parts = [shards.read_table(file) for file in sorted(folder.glob("shard-*.parquet"))]
     values = {
-        name: np.concatenate([_unpacked(part[name][0].as_py()) for part in parts])
-        for name in parts[0].column_names
+        name: np.concatenate([_unpacked(part[name][0].as_py()) for part in parts]) for name in parts[0].column_names
     }
     shards.clear_scratch(stage, fingerprint)
     return values

@@ -99,9 +99,7 @@ def test_the_peak_is_that_of_the_work_alone():
     assert peak > added
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(3e-5, "30 us"), (0.25, "250 ms"), (90.0, "90 s"), (300.0, "5.0 min")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(3e-5, "30 us"), (0.25, "250 ms"), (90.0, "90 s"), (300.0, "5.0 min")])
 def test_durations_are_written_for_people(seconds, text):
     assert harness.duration(seconds) == text
 
@@ -119,8 +117,7 @@ def test_attention_counts_among_the_operations():
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [(name, options) for sizes in (CPU, GPU) for name in sizes for options in sizes[name]],
+    ("name", "options"), [(name, options) for sizes in (CPU, GPU) for name in sizes for options in sizes[name]]
 )
 def test_the_command_lines_of_every_path_can_be_read(name, options):
     module = importlib.import_module(f"benchmarks.{name}")

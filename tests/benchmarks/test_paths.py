@@ -78,9 +78,7 @@ def test_lora_step_and_a_peer_that_sees_other_noise(monkeypatch, tmp_path: Path)
             lora_step.case(tmp_path / "b", 0.125, 64, 2, "fp32").check()
     train_step = lora_step.train_step
     monkeypatch.setattr(
-        lora_step,
-        "train_step",
-        lambda training, batch, rate, settings: train_step(training, batch, 2 * rate, settings),
+        lora_step, "train_step", lambda training, batch, rate, settings: train_step(training, batch, 2 * rate, settings)
     )
     monkeypatch.setitem(lora_step.TOLERANCE, "fp32", 1.0)
     with pytest.raises(AssertionError, match="LoRAs are"):
@@ -117,9 +115,7 @@ def test_deid_step_and_passwords_that_are_exchanged(monkeypatch, tmp_path: Path)
     assert "gradients within" in run(case)
     made = deid_step.make_fakes
     monkeypatch.setattr(
-        deid_step,
-        "make_fakes",
-        lambda model, vae, batch, right, wrong: made(model, vae, batch, wrong, right),
+        deid_step, "make_fakes", lambda model, vae, batch, right, wrong: made(model, vae, batch, wrong, right)
     )
     with pytest.raises(AssertionError, match=r"are .* apart"):  # right and wrong passwords exchanged
         case.check()

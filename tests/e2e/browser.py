@@ -129,9 +129,7 @@ class Reader:
         box = picture.bounding_box()
         assert box is not None
         width, height = picture.evaluate("img => [img.naturalWidth, img.naturalHeight]")
-        return box["x"] + (x_px + 0.5) / width * box["width"], box["y"] + (y_px + 0.5) / height * box[
-            "height"
-        ]
+        return box["x"] + (x_px + 0.5) / width * box["width"], box["y"] + (y_px + 0.5) / height * box["height"]
 
     def click(self, x_px: float, y_px: float) -> None:
         self.page.mouse.click(*self.at(x_px, y_px))

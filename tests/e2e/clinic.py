@@ -87,9 +87,7 @@ def draw_face(seed: int, disease: str) -> Face:
 class Clinic:
     """Server, backend, three readers, twelve faces, and the folders of a checkout."""
 
-    def __init__(
-        self, world: LabelStudioWorld, backend: Backend, folder: Path, readers: tuple[str, ...] = READERS
-    ):
+    def __init__(self, world: LabelStudioWorld, backend: Backend, folder: Path, readers: tuple[str, ...] = READERS):
         self.world, self.backend, self.folder = world, backend, folder
         self.me = readers[0]
         self.accounts = world.accounts_for(*readers)
@@ -103,9 +101,7 @@ class Clinic:
         first = pa.array([None] * len(ids), pa.binary())
         wanted = pa.table({"image_id": ids, "outline": [True] * len(ids), "first_mask": first})
         shards.write_table(self.subset, wanted)
-        annotate = Annotate(
-            readers=readers, senior="senior", seed=7, repeat_share=0.0, show_intended_label=False
-        )
+        annotate = Annotate(readers=readers, senior="senior", seed=7, repeat_share=0.0, show_intended_label=False)
         examples = {disease: draw_face(100 + i, disease).png for i, disease in enumerate(DISEASES)}
         self.target = world.target(backend.url)
         self.manifest = push(self.selected, self.subset, self.exports, annotate, self.target, examples)

@@ -80,8 +80,7 @@ class PrefectWorld:
         url = f"/deployments/{found['id']}/create_flow_run"
         # a server at work on a busy machine may answer 503: its own clients ask again, too
         return self.until(
-            lambda: self.http.post(url, json={"state": {"type": "SCHEDULED"}}).json().get("id"),
-            "a run starts",
+            lambda: self.http.post(url, json={"state": {"type": "SCHEDULED"}}).json().get("id"), "a run starts"
         )
 
     def flow_run(self, run_id: str) -> dict[str, Any]:

@@ -62,9 +62,7 @@ def running(
                 process.wait()
 
 
-def until(
-    condition: Callable[[], T], what: str, seconds: float = 300, said: Callable[[], str] = lambda: ""
-) -> T:
+def until(condition: Callable[[], T], what: str, seconds: float = 300, said: Callable[[], str] = lambda: "") -> T:
     """Ask until the answer is true, and return it; a busy server's errors are no answer."""
     deadline = time.monotonic() + seconds
     while True:

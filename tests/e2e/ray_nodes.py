@@ -60,9 +60,7 @@ def _start(folder: Path, host: str, options: list[str], num_cpus: int, log: Path
         f"--num-cpus={num_cpus}", "--object-store-memory=100000000", "--disable-usage-stats", *options,
     ]  # fmt: skip
     with log.open("ab") as sink:
-        return subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=sink, stderr=sink, start_new_session=True
-        )
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=sink, stderr=sink, start_new_session=True)
 
 
 @contextmanager
@@ -91,9 +89,7 @@ def _cluster(folder: Path, others: int, num_cpus: int) -> Iterator[tuple[str, li
     port, nodes = free_port(), []
     address = f"{HEAD}:{port}"
     try:
-        head = [
-            "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}/ray",
-        ]  # fmt: skip
+        head = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}/ray"]
         nodes.append(Node(_start(folder, HEAD, head, num_cpus, folder / "head.log"), address))
         _wait_for(folder / "head.log")
         for number in range(others):

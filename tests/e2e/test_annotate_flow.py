@@ -154,7 +154,7 @@ def test_annotate_waits_without_the_worker_and_ends_after_the_last_submit(workpl
     wait_until(
         lambda: state() == "Suspended" and SENIOR in (exports / "manifest.json").read_text(),
         "the webhook wakes the flow, which pulls and asks the senior",
-    )  # fmt: skip
+    )
     assert not senior.exists()
     workplace.submit_all(SENIOR, lambda image_id: "scc")
     wait_until(lambda: state() == "Completed", "the flow ends after the last submit")

@@ -55,9 +55,7 @@ def test_a_run_makes_every_stage_shows_results_and_commits_the_lock_file(world: 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("ears", ["", pytest.param("deaf", marks=pytest.mark.long)])
-def test_a_cancelled_run_ends_its_stage_within_seconds_and_can_be_taken_up(
-    world: PrefectWorld, ears: str
-) -> None:
+def test_a_cancelled_run_ends_its_stage_within_seconds_and_can_be_taken_up(world: PrefectWorld, ears: str) -> None:
     (world.folder / "slow-sample").write_text(f"300 {ears}")
     run = world.start_run()
     (pid,) = world.until(lambda: world.started("sample"), "sample starts")
@@ -79,9 +77,7 @@ def test_a_flow_that_is_killed_leaves_no_stage_behind(world: PrefectWorld) -> No
     run = world.start_run()
     (pid,) = world.until(lambda: world.started("sample"), "sample starts")
     flows = [
-        p
-        for p in psutil.Process(pid).parents()
-        if "prefect" in " ".join(p.cmdline()) and "worker" not in p.cmdline()
+        p for p in psutil.Process(pid).parents() if "prefect" in " ".join(p.cmdline()) and "worker" not in p.cmdline()
     ]
     os.kill(flows[0].pid, signal.SIGKILL)
     world.until(lambda: gone(pid), "the stage's process ends", 60)
@@ -123,11 +119,6 @@ def test_a_deployment_of_another_environment_is_refused(world: PrefectWorld, tmp
         "pathlib.Path('constraints.txt').write_text('torch==0.1'); workspace._check_environment(folder)"
     )
     done = subprocess.run(
-        ["python", "-c", code],
-        cwd=tmp_path,
-        env=world.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
+        ["python", "-c", code], cwd=tmp_path, env=world.environment, capture_output=True, text=True, timeout=60
     )
     assert "was made of other constraints than the deployed commit's" in done.stderr

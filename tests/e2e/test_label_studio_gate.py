@@ -105,9 +105,7 @@ def test_the_server_calls_no_other_port_and_no_other_address(office: Office, hos
         backend, webhook, imported = call(office, f"http://{host}:{port}")
         assert backend >= 400
         assert imported == 403
-        assert webhook == (
-            201 if host == SAM_HOST else 403
-        )  # of the address; its port is asked when it is called
+        assert webhook == (201 if host == SAM_HOST else 403)  # of the address; its port is asked when it is called
         with listener(SAM_HOST, office.world.sam_port) as ours:  # an event that came after those
             call(office, f"http://{SAM_HOST}:{office.world.sam_port}")
             until(lambda: "POST /hook" in ours, "the other webhook arrives", 20)
@@ -161,10 +159,7 @@ def test_the_server_s_own_page_changes_what_it_is_asked_to(office: Office) -> No
     path, url = f"/api/projects/{office.project}", office.world.url
     assert office.browser.patch(path, json={"title": "renamed"}, headers={"Origin": url}).status_code == 200
     assert (
-        office.browser.patch(
-            path, json={"title": "renamed again"}, headers={"Referer": f"{url}/x"}
-        ).status_code
-        == 200
+        office.browser.patch(path, json={"title": "renamed again"}, headers={"Referer": f"{url}/x"}).status_code == 200
     )
 
 

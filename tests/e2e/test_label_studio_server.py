@@ -41,9 +41,7 @@ class Desk:
         self.accounts = world.accounts_for(ONE, TWO, SENIOR)
         self.images, self.out = folder / "selected", folder / "label_studio"
         self.image_ids = write_images(self.images, 12)
-        self.annotate = Annotate(
-            readers=(ONE, TWO), senior=SENIOR, seed=7, repeat_share=0.2, show_intended_label=False
-        )
+        self.annotate = Annotate(readers=(ONE, TWO), senior=SENIOR, seed=7, repeat_share=0.2, show_intended_label=False)
 
     def push(self) -> Manifest:
         return push(self.images, None, self.out, self.annotate, self.target)
@@ -102,9 +100,7 @@ def test_each_reader_has_a_world_of_his_own(desk: Desk) -> None:
     with desk.target.client(ONE) as client:
         assert len(list(client.pages("/api/projects", "results"))) == 1
         assert [user["email"] for user in client.get("/api/users")] == [desk.accounts[ONE].email]
-        assert [entry["id"] for entry in client.get("/api/organizations")] == [
-            desk.accounts[ONE].organisation
-        ]
+        assert [entry["id"] for entry in client.get("/api/organizations")] == [desk.accounts[ONE].organisation]
 
 
 def test_nothing_of_another_reader_is_found_by_its_number(desk: Desk) -> None:
@@ -220,9 +216,7 @@ def test_a_push_goes_on_after_the_server_was_killed_in_the_middle(
 ) -> None:
     label_studio.accounts_for("killed")
     image_ids = write_images(tmp_path / "selected", 400)
-    annotate = Annotate(
-        readers=("killed",), senior=SENIOR, seed=7, repeat_share=0.05, show_intended_label=False
-    )
+    annotate = Annotate(readers=("killed",), senior=SENIOR, seed=7, repeat_share=0.05, show_intended_label=False)
     monkeypatch.setattr("mema.label_studio.exchange.imports.BATCH_TASKS", 20)
     sent, post = [], LabelStudio.post
 
@@ -369,8 +363,7 @@ def test_nothing_that_a_reader_can_ask_for_pairs_a_repeat_with_its_first_showing
     headers = {}
     for task in tasks:
         answer = httpx.get(
-            desk.target.url + task["data"]["image"],
-            headers={"Authorization": f"Token {desk.accounts[ONE].token}"},
+            desk.target.url + task["data"]["image"], headers={"Authorization": f"Token {desk.accounts[ONE].token}"}
         )
         assert answer.status_code == 200
         told = {name: answer.headers.get(name) for name in ("etag", "content-length", "content-disposition")}
@@ -387,9 +380,7 @@ def test_the_list_of_tasks_shows_a_number_only_from_the_first_push_on(
 ) -> None:
     label_studio.accounts_for("lister")
     write_images(tmp_path / "selected", 3)
-    annotate = Annotate(
-        readers=("lister",), senior=SENIOR, seed=7, repeat_share=0.4, show_intended_label=False
-    )
+    annotate = Annotate(readers=("lister",), senior=SENIOR, seed=7, repeat_share=0.4, show_intended_label=False)
     manifest = push(tmp_path / "selected", None, tmp_path / "out", annotate, label_studio.target())
     with label_studio.target().client("lister") as client:
         project = manifest.readers["lister"].project
@@ -407,9 +398,7 @@ def test_tasks_of_an_earlier_version_lose_their_image_and_keep_their_answers(
     """They named the image, so a click on a column's head put the repeats side by side."""
     account = label_studio.accounts_for("elder")["elder"]
     image_ids = write_images(tmp_path / "selected", 4)
-    annotate = Annotate(
-        readers=("elder",), senior=SENIOR, seed=7, repeat_share=0.25, show_intended_label=False
-    )
+    annotate = Annotate(readers=("elder",), senior=SENIOR, seed=7, repeat_share=0.25, show_intended_label=False)
     target, out = label_studio.target(), tmp_path / "out"
     manifest = push(tmp_path / "selected", None, out, annotate, target)
     entry, places = manifest.readers["elder"], label_studio.places
@@ -441,17 +430,14 @@ def test_a_second_start_finds_everything_running(desk: Desk) -> None:
 
 def test_a_missing_project_is_named(desk: Desk) -> None:
     manifest = desk.manifest
-    gone = manifest.model_copy(
-        update={"readers": {ONE: manifest.readers[ONE].model_copy(update={"project": 999})}}
-    )
+    gone = manifest.model_copy(update={"readers": {ONE: manifest.readers[ONE].model_copy(update={"project": 999})}})
     with pytest.raises(ValueError, match=r"blind_1: project 999 of .*manifest.json is not on"):
         progress(gone, desk.target)
 
 
 def test_all_networks_that_the_server_bans_stay_banned(label_studio: LabelStudioWorld) -> None:
     source = (
-        environment.ensure(label_studio.places).parent
-        / "lib/python3.11/site-packages/label_studio/core/utils/io.py"
+        environment.ensure(label_studio.places).parent / "lib/python3.11/site-packages/label_studio/core/utils/io.py"
     ).read_text()
     lists = [
         ast.literal_eval(node.value)
@@ -460,9 +446,7 @@ def test_all_networks_that_the_server_bans_stay_banned(label_studio: LabelStudio
     ]
     ours = [ip_network(entry) for entry in banned_subnets().split(",")]
     normal = [ip_network(entry) for entry in lists[0]]
-    open_ones = [
-        net for net in normal if not any(net.version == one.version and net.subnet_of(one) for one in ours)
-    ]
+    open_ones = [net for net in normal if not any(net.version == one.version and net.subnet_of(one) for one in ours)]
     assert open_ones == [ip_network("127.0.0.0/8")]  # of which the backend's address alone is open
 
 
@@ -478,9 +462,7 @@ def test_the_order_puts_repeats_far_from_their_first_copies(desk: Desk) -> None:
     desk.project(ONE)
     for name in (ONE, TWO):
         places: dict[str, list[int]] = {}
-        for place, task in enumerate(
-            desk.manifest.readers[name].tasks
-        ):  # a task that came back stands last there
+        for place, task in enumerate(desk.manifest.readers[name].tasks):  # a task that came back stands last there
             places.setdefault(task.image_id, []).append(place)
         repeats = [place for place in places.values() if len(place) == 2]
         assert all(second - first >= 4 for place in repeats for first, second in pairwise(place))

@@ -19,9 +19,7 @@ READERS = ("lid_1", "lid_2")
 @pytest.fixture(scope="module")
 def clinic(label_studio: LabelStudioWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     folder = tmp_path_factory.mktemp("lids")
-    backend = Backend(
-        label_studio.root, ROOT / "data/phantom/twins/sam", folder / "backend.log", label_studio.sam_port
-    )
+    backend = Backend(label_studio.root, ROOT / "data/phantom/twins/sam", folder / "backend.log", label_studio.sam_port)
     try:
         yield Clinic(label_studio, backend, folder, READERS)
     finally:
@@ -49,9 +47,7 @@ def left_prompts(clinic: Clinic, key: str) -> list[str]:
     return [item["from_name"] for item in clinic.annotation(key) if item["from_name"] in ("click", "box")]
 
 
-def test_a_proposal_is_taken_or_dropped_by_key_and_never_lost_by_a_submit(
-    clinic: Clinic, reader: Reader
-) -> None:
+def test_a_proposal_is_taken_or_dropped_by_key_and_never_lost_by_a_submit(clinic: Clinic, reader: Reader) -> None:
     reader.switch_on_auto_annotation()
     taken(clinic, reader)
     refused_then_taken(clinic, reader)
@@ -67,9 +63,7 @@ def taken(clinic: Clinic, reader: Reader) -> None:
     key = reader.key
     reader.press("2", "s", "k")
     reader.ask(*clinic.face_of[key].inside)
-    assert (
-        "Enter takes the proposed outline, Esc drops it" in reader.page.locator("#mema-banner").inner_text()
-    )
+    assert "Enter takes the proposed outline, Esc drops it" in reader.page.locator("#mema-banner").inner_text()
     reader.screenshot("proposal")
     reader.take()
     (mask,) = reader.masks()

@@ -107,9 +107,7 @@ def test_a_store_out_of_order_loses_and_changes_nothing(bucket, s3, monkeypatch,
 
 @pytest.mark.faults
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "lost", "no checksum"])
-def test_a_shard_that_is_damaged_in_the_bucket_is_made_again_and_no_other(
-    bucket, remote, monkeypatch, caplog, damage
-):
+def test_a_shard_that_is_damaged_in_the_bucket_is_made_again_and_no_other(bucket, remote, monkeypatch, caplog, damage):
     here = local_bytes(monkeypatch)
     shards.compute_shards(ROWS, Double(Path("factor")), **SETTINGS)
     victim = f"{bucket}/toy-f/shard-00002.parquet"

@@ -31,6 +31,4 @@ def runs(folder: Path) -> list[str]:
 
 def results(folder: Path) -> dict[str, bytes]:
     """Return the bytes of all outs and of the lock file."""
-    return {
-        name: (folder / name).read_bytes() for name in ("dvc.lock", *(f"{stage}.txt" for stage in STAGES))
-    }
+    return {name: (folder / name).read_bytes() for name in ("dvc.lock", *(f"{stage}.txt" for stage in STAGES))}

@@ -50,8 +50,7 @@ def once_each(stages: list[str]) -> dict[str, list[Kill]]:
     """Return one kill of each stage at a moment that SEED draws, every other one of the whole process group."""
     draw = random.Random(SEED)
     return {
-        stage: [Kill(stage, draw.uniform(0.05, 0.8), whole_group=index % 2 == 1)]
-        for index, stage in enumerate(stages)
+        stage: [Kill(stage, draw.uniform(0.05, 0.8), whole_group=index % 2 == 1)] for index, stage in enumerate(stages)
     }
 
 

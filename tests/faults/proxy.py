@@ -100,9 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fault_proxy(
-    port: int, kinds: Sequence[str] = KINDS, share: float = 0.25, seed: int = 7
-) -> Iterator[FaultProxy]:
+def fault_proxy(port: int, kinds: Sequence[str] = KINDS, share: float = 0.25, seed: int = 7) -> Iterator[FaultProxy]:
     """Serve beside the test, in front of what listens at `port`."""
     proxy = FaultProxy(port, kinds, share, seed)
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})

@@ -99,9 +99,7 @@ class Repro:
         """Return the process of the stage's command, without those that it started."""
         try:
             children = psutil.Process(self.process.pid).children(recursive=True)
-            ours = [
-                child for child in children if any(word.endswith(f".{stage}") for word in child.cmdline())
-            ]
+            ours = [child for child in children if any(word.endswith(f".{stage}") for word in child.cmdline())]
         except psutil.NoSuchProcess:
             return None
         return ours[-1] if ours else None
@@ -126,10 +124,7 @@ class Repro:
         found = []
         for candidate in psutil.process_iter():
             try:
-                if (
-                    os.getpgid(candidate.pid) == self.process.pid
-                    and candidate.status() != psutil.STATUS_ZOMBIE
-                ):
+                if os.getpgid(candidate.pid) == self.process.pid and candidate.status() != psutil.STATUS_ZOMBIE:
                     found.append(candidate)
             except (ProcessLookupError, psutil.NoSuchProcess):
                 continue

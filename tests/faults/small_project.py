@@ -78,8 +78,7 @@ SHRUNK: dict[str, dict[str, Any]] = {
 def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return nested `values` with the leaves of `changes` in place of their own."""
     return values | {
-        name: merged(values[name], change) if isinstance(change, dict) else change
-        for name, change in changes.items()
+        name: merged(values[name], change) if isinstance(change, dict) else change for name, change in changes.items()
     }
 
 

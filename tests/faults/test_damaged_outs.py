@@ -46,9 +46,7 @@ def dvc(folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "lost"])
-def test_a_damaged_out_comes_back_from_the_cache_and_no_stage_runs(
-    done: Path, tally: Tally, damage: str
-) -> None:
+def test_a_damaged_out_comes_back_from_the_cache_and_no_stage_runs(done: Path, tally: Tally, damage: str) -> None:
     out, expected = done / OUT, chain.results(done)
     if damage == "flipped":
         flip_bit(out)
@@ -64,9 +62,7 @@ def test_a_damaged_out_comes_back_from_the_cache_and_no_stage_runs(
     assert chain.runs(done) == list(chain.STAGES)
 
 
-def test_a_bit_that_flips_with_unchanged_times_comes_back_once_the_out_is_removed(
-    done: Path, tally: Tally
-) -> None:
+def test_a_bit_that_flips_with_unchanged_times_comes_back_once_the_out_is_removed(done: Path, tally: Tally) -> None:
     out, expected = done / OUT, chain.results(done)
     flip_bit(out, silently=True)
     assert "up to date" in dvc(done, "status")  # DVC compares times and sizes only

@@ -47,9 +47,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def digests(folder: Path) -> dict[str, str]:
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    return {
-        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
-    }
+    return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +96,7 @@ def test_a_file_over_its_limit_is_said_in_one_line_and_leaves_nothing(
 ) -> None:
     hospital(tmp_path, NUM_PHOTOS)
     limited = ["sh", "-c", f"ulimit -f 8; exec {STAGE}"]  # blocks of 512 bytes
-    done = subprocess.run(
-        limited, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(limited, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no space left" in done.stderr.strip().splitlines()[-1], done.stderr
     assert "Traceback" not in done.stderr

@@ -23,9 +23,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         undisturbed.kill()
 
 
-def test_every_stage_is_killed_and_the_bytes_are_those_of_an_undisturbed_run(
-    outcome: Outcome, tally: Tally
-) -> None:
+def test_every_stage_is_killed_and_the_bytes_are_those_of_an_undisturbed_run(outcome: Outcome, tally: Tally) -> None:
     assert len([found for found in outcome.found if found.hit != "nothing"]) >= 30
     check_bytes(outcome, tally, "SIGKILL in a stage")
 
@@ -35,9 +33,7 @@ def test_trainings_go_on_from_their_checkpoints(outcome: Outcome) -> None:
     for number, found in enumerate(outcome.found):
         if found.kill.moment == "checkpoint":
             bar = re.compile(rf"{TRAINING[found.kill.stage]}: +([0-9]+)%")
-            shown = filter(
-                None, map(bar.search, outcome.texts[number + 1 :])
-            )  # the next kill may come before
+            shown = filter(None, map(bar.search, outcome.texts[number + 1 :]))  # the next kill may come before
             resumed[found.kill.stage] = int(next(shown)[1])
     assert resumed.keys() == TRAINING.keys()
     assert [stage for stage, percent in resumed.items() if not percent] == []

@@ -20,13 +20,7 @@ __all__ = ["label_studio"]
 
 NUM_IMAGES, BATCH, NUM_READ = 30, 5, 6
 BCC = [{"from_name": "disease", "to_name": "face", "type": "choices", "value": {"choices": ["bcc"]}}]
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.e2e,
-    pytest.mark.faults,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-]
+pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def until_done(command: Callable[[], object], times: int = 10) -> None:
@@ -46,11 +40,7 @@ def through(target: Target, proxy: FaultProxy) -> Target:
 
 @pytest.mark.parametrize("attempts", [7, 2], ids=["patient", "impatient"])
 def test_push_and_pull_lose_nothing_and_repeat_nothing(
-    label_studio: LabelStudioWorld,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tally: Tally,
-    attempts: int,
+    label_studio: LabelStudioWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally, attempts: int
 ) -> None:
     monkeypatch.setattr("mema.label_studio.exchange.imports.BATCH_TASKS", BATCH)
     readers = (f"storm_{attempts}_a", f"storm_{attempts}_b")

@@ -20,9 +20,7 @@ def test_all_is_settled_as_planned_and_each_proposed_mask_outlasts_the_vote(tmp_
     write_selection(tmp_path, NUM_IMAGES, NUM_IMAGES // 2)
     (tmp_path / "params.yaml").write_text(small_project.twin_params())
     section = load_twins(tmp_path / "params.yaml").readers
-    selected, subset, exports, out = (
-        tmp_path / name for name in ("selected", "subset.parquet", "exports", "out")
-    )
+    selected, subset, exports, out = (tmp_path / name for name in ("selected", "subset.parquet", "exports", "out"))
     readers.run(
         selected, subset, exports, skills={k: Skill(**v.model_dump()) for k, v in section.skills.items()},
         senior=Skill(**section.senior.model_dump()), low_share=section.low_share,
@@ -33,9 +31,7 @@ def test_all_is_settled_as_planned_and_each_proposed_mask_outlasts_the_vote(tmp_
     votes = shards.read_table(out / "votes.parquet")
     plan = shards.read_table(selected, columns=["image_id", "disease"]).to_pylist()
     verdicts = {one.image_id: one for one in adjudicate(votes, len(section.skills))}
-    assert {name: one.disease for name, one in verdicts.items()} == {
-        row["image_id"]: row["disease"] for row in plan
-    }
+    assert {name: one.disease for name, one in verdicts.items()} == {row["image_id"]: row["disease"] for row in plan}
     seniors = sum(one.decided_by == SENIOR for one in verdicts.values())
     assert 0 < seniors < NUM_IMAGES / 3
     proposed = {

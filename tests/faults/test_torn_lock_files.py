@@ -63,9 +63,7 @@ def test_a_torn_rwlock_is_removed(done: Path, content: str, tally: Tally) -> Non
 
 
 @pytest.mark.parametrize("reaped_or_reused", ["zombie", "another program"])
-def test_a_lock_whose_holder_was_killed_blocks_nobody(
-    done: Path, reaped_or_reused: str, tally: Tally
-) -> None:
+def test_a_lock_whose_holder_was_killed_blocks_nobody(done: Path, reaped_or_reused: str, tally: Tally) -> None:
     """In a container whose first process reaps nobody, a killed DVC stays a zombie for good."""
     holder = subprocess.Popen(["sleep", "600"])
     if reaped_or_reused == "zombie":
@@ -73,9 +71,7 @@ def test_a_lock_whose_holder_was_killed_blocks_nobody(
     info = {"pid": holder.pid, "cmd": "python -m dvc repro"}
     out = str(done / f"{chain.STAGES[1]}.txt")
     (done / out).unlink()
-    (done / ".dvc/tmp/rwlock").write_text(
-        json.dumps({"write": {out: info}, "read": {str(done / "in.txt"): [info]}})
-    )
+    (done / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {out: info}, "read": {str(done / "in.txt"): [info]}}))
     try:
         run = Repro(done)
         assert run.finish() == 0, run.text

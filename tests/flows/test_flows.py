@@ -36,8 +36,7 @@ def test_the_flows_run_the_stages_of_the_graph_each_after_those_it_needs() -> No
 def test_deployments_name_flows_that_exist() -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     assert {d["entrypoint"] for d in deployments} == {
-        f"{flow.fn.__module__}.{flow.fn.__name__}"
-        for flow in (synthesize, annotate, poll, deidentify, pipeline)
+        f"{flow.fn.__module__}.{flow.fn.__name__}" for flow in (synthesize, annotate, poll, deidentify, pipeline)
     }
 
 

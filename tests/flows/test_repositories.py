@@ -15,9 +15,7 @@ GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@localhost")
 
 
 def git(folder: Path, *words: str) -> str:
-    return subprocess.run(
-        [*GIT, *words], cwd=folder, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return subprocess.run([*GIT, *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def repository(folder: Path, text: str) -> str:
@@ -45,9 +43,7 @@ def repository(folder: Path, text: str) -> str:
         "git.example.org:/eye/mema",
     ],
 )
-def test_every_spelling_of_an_address_is_the_entry_of_the_list(
-    spelling: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_spelling_of_an_address_is_the_entry_of_the_list(spelling: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMA_REPOSITORIES", "https://git.example.org/eye/mema.git")
     assert repositories.allowed(spelling) == "https://git.example.org/eye/mema.git"
 
@@ -91,14 +87,7 @@ def test_folders_are_compared_after_their_links(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "lure").symlink_to(other)
     monkeypatch.setenv("MEMA_REPOSITORIES", f"'{tmp_path / 'link'}'")
     quoted = str(mine).replace(" ", "%20")
-    for spelling in (
-        mine,
-        f"{mine}/",
-        mine / ".git",
-        tmp_path / "link",
-        f"file://{quoted}",
-        f"file://localhost{mine}",
-    ):
+    for spelling in (mine, f"{mine}/", mine / ".git", tmp_path / "link", f"file://{quoted}", f"file://localhost{mine}"):
         assert repositories.allowed(str(spelling)) == str(tmp_path / "link")
     for spelling in (other, tmp_path / "lure", tmp_path, f"{mine}/../other", str(mine).upper(), "my größte"):
         with pytest.raises(ValueError, match="none that this worker clones from"):

@@ -28,22 +28,14 @@ def rate(leaked: int, n: int) -> dict[str, object]:
 @pytest.fixture
 def measured(tmp_path: Path) -> Path:
     """A folder with the files that `mema table` reads."""
-    arms = {
-        "direct": rate(20, 100),
-        "injected": rate(4, 100),
-        "floor": rate(1, 100),
-        "ceiling": rate(97, 100),
-    }
+    arms = {"direct": rate(20, 100), "injected": rate(4, 100), "floor": rate(1, 100), "ceiling": rate(97, 100)}
     leakage = {
         "recognisers": {"arcface": arms},
         "average": arms,
         "screened": {"n": 104, "kept": 100, "rejected": 4, "reasons": {}},
     }
     pair = {"random": 0.31, "guided": 0.004}
-    distribution = {
-        "n": {"random": 100, "guided": 100},
-        "wasserstein": {"disease": pair, "age": pair, "gender": pair},
-    }
+    distribution = {"n": {"random": 100, "guided": 100}, "wasserstein": {"disease": pair, "age": pair, "gender": pair}}
     (tmp_path / "data/metrics").mkdir(parents=True)
     (tmp_path / "data/metrics/leakage.json").write_text(json.dumps(leakage))
     (tmp_path / "data/metrics/distribution.json").write_text(json.dumps(distribution))
@@ -137,9 +129,7 @@ def test_a_module_of_the_command_runs_or_refuses(name: str) -> None:
 
 
 def test_every_module_that_the_documents_start_has_a_start() -> None:
-    texts = [
-        (ROOT / path).read_text() for path in ("README.md", "dvc.yaml", "data/phantom/dvc.yaml", "Makefile")
-    ]
+    texts = [(ROOT / path).read_text() for path in ("README.md", "dvc.yaml", "data/phantom/dvc.yaml", "Makefile")]
     texts += [path.read_text() for path in (ROOT / "docs").glob("*.md")]
     named = set(re.findall(r"-m ((?:tasks|flows|mema|phantom)\.[a-z0-9_.]*[a-z0-9_])", "\n".join(texts)))
     assert len(named) > 20

@@ -8,15 +8,7 @@ import pytest
 
 from models.diseases import DISEASES
 from models.segmentation.masks import dice
-from phantom.simulated_reader import (
-    MISTAKEN_FOR,
-    Case,
-    Skill,
-    confusion,
-    jitter,
-    outline,
-    read_case,
-)
+from phantom.simulated_reader import MISTAKEN_FOR, Case, Skill, confusion, jitter, outline, read_case
 
 SKILL = Skill(
     accuracy=0.85, lookalikes=0.8, severity_accuracy=0.75, false_low=0.05, true_low=0.7, mask_shift=0.05,

@@ -59,8 +59,7 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "stage",
-    ["deidentify", *(pytest.param(name, marks=pytest.mark.long) for name in EDITS if name != "deidentify")],
+    "stage", ["deidentify", *(pytest.param(name, marks=pytest.mark.long) for name in EDITS if name != "deidentify")]
 )
 def test_an_edited_stage_makes_new_values(benchmark, tmp_path, stage):
     if stage != "deidentify" and not (benchmark / "data/deidentified").exists():

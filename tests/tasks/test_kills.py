@@ -90,9 +90,7 @@ def identities(folder: Path, pattern: str) -> dict[str, int]:
     return {file.name: file.stat().st_ino for file in folder.glob(pattern)}
 
 
-def test_a_killed_sample_goes_on_behind_its_finished_shards(
-    saved: SavedGenerator, code: Path, tmp_path: Path
-):
+def test_a_killed_sample_goes_on_behind_its_finished_shards(saved: SavedGenerator, code: Path, tmp_path: Path):
     undisturbed = workspace(tmp_path / "undisturbed", saved)
     finish("sample", undisturbed, code)
     killed = workspace(tmp_path / "killed", saved)

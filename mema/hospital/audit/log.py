@@ -74,9 +74,7 @@ class Log:
         aside = rotated(self.path)
         self.sink.catch_up(_last_line(handle) or (_last_line_of(aside[-1]) if aside else b""))
         if torn:
-            last = self._write(
-                handle, last, (RECOVER, GENESIS, f"{torn} bytes of a line that was never finished")
-            )
+            last = self._write(handle, last, (RECOVER, GENESIS, f"{torn} bytes of a line that was never finished"))
         elif aside and not handle.seek(0, os.SEEK_END):
             with aside[0].open("rb") as first:
                 last = self._write(handle, last, (CONTINUE, _identity(aside[0], first), ""))
@@ -110,9 +108,7 @@ def verify(log: Path, expected: Head | None = None, second: Path | None = None) 
         if second:
             _compare_with_second(second, head, seen)
     if expected and seen.get(expected.seq) != expected.hash:
-        raise AuditError(
-            f"{log}: line {expected.seq} is not the one that was noted; lines were rewritten or cut"
-        )
+        raise AuditError(f"{log}: line {expected.seq} is not the one that was noted; lines were rewritten or cut")
     return head
 
 
@@ -167,9 +163,7 @@ def _locked(log: Path, begun: bool = True) -> Iterator[BinaryIO]:
                     return
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise AuditError(
-            f"{log}, or its second place: {why}; without the audit log nothing is done"
-        ) from None
+        raise AuditError(f"{log}, or its second place: {why}; without the audit log nothing is done") from None
 
 
 def _identity(log: Path, handle: BinaryIO) -> str:

@@ -20,9 +20,7 @@ class Trail:
     def of(cls, place: str, second: str, why: str) -> "Trail":
         """Return the trail of params.yaml's log; raises ValueError where the reason is too long."""
         if len(why) > MAX_WHY:
-            raise ValueError(
-                f"--why: {len(why)} characters, at most {MAX_WHY}; name the request by its number"
-            )
+            raise ValueError(f"--why: {len(why)} characters, at most {MAX_WHY}; name the request by its number")
         if not why.isprintable():
             raise ValueError("--why: holds line breaks or characters that cannot be shown; give plain text")
         return cls((Log(Path(place), Sink(second)),), why)

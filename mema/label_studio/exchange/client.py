@@ -136,21 +136,13 @@ class LabelStudio:
         self._repeat("GET", path, fetch, once=False)
 
     def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        once: bool = False,
-        timeout_seconds: float | None = None,
-        **options: Any,
+        self, method: str, path: str, *, once: bool = False, timeout_seconds: float | None = None, **options: Any
     ) -> httpx.Response:
         if timeout_seconds is not None:
             options["timeout"] = timeout_seconds
         return self._repeat(method, path, lambda: self._http.request(method, path, **options), once=once)
 
-    def _repeat(
-        self, method: str, path: str, send: Callable[[], httpx.Response], *, once: bool
-    ) -> httpx.Response:
+    def _repeat(self, method: str, path: str, send: Callable[[], httpx.Response], *, once: bool) -> httpx.Response:
         """Send until there is an answer that repeating cannot change."""
         problem = ""
         for attempt in range(self._attempts):
@@ -190,9 +182,7 @@ class LabelStudio:
         if answer.status_code == 404:
             raise NotFoundError(f"{self.who}: {self.url}{path}: not found (404)")
         kind = ForbiddenError if answer.status_code == 403 else ValueError
-        raise kind(
-            f"{self.who}: {self.url} refuses {method} {path} ({answer.status_code}): {_reason(answer)}"
-        )
+        raise kind(f"{self.who}: {self.url} refuses {method} {path} ({answer.status_code}): {_reason(answer)}")
 
     def _json(self, answer: httpx.Response) -> Any:
         if answer.status_code == 204 or not answer.content:
@@ -208,12 +198,7 @@ class LabelStudio:
 def check_version(url: str, timeout_seconds: float = TIMEOUT_SECONDS, attempts: int = ATTEMPTS) -> str:
     """Return the server's version; raises ValueError where the projects were never tried with it."""
     with LabelStudio(
-        url,
-        "",
-        who="anyone",
-        accounts=Path("accounts.json"),
-        timeout_seconds=timeout_seconds,
-        attempts=attempts,
+        url, "", who="anyone", accounts=Path("accounts.json"), timeout_seconds=timeout_seconds, attempts=attempts
     ) as client:
         try:
             answer = client.get("/api/version")

@@ -64,16 +64,11 @@ def import_missing(
             except UnclearError as error:
                 log.warning("%s; looking what arrived", error)
             present = existing_tasks(client, project)
-    raise ValueError(
-        f"{client.who}: {client.url} keeps losing tasks; look at the server's log, then push again"
-    )
+    raise ValueError(f"{client.who}: {client.url} keeps losing tasks; look at the server's log, then push again")
 
 
 def renew(
-    client: LabelStudio,
-    plan: Sequence[PlannedTask],
-    notes: Mapping[str, Notes],
-    present: Mapping[str, dict[str, Any]],
+    client: LabelStudio, plan: Sequence[PlannedTask], notes: Mapping[str, Notes], present: Mapping[str, dict[str, Any]]
 ) -> None:
     """Bring the data of tasks that are there to what the plan says; answers and drafts stay as they are."""
     for task in plan:

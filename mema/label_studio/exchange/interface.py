@@ -14,13 +14,7 @@ from models.images import decode
 
 REASON_NAMES = {"sign_unclear": "sign unclear", "anatomy": "wrong anatomy"}
 # Free keys only: Label Studio itself takes b e h k m r u v and the digits with shift.
-HOTKEYS = {
-    "disease": "12345678",
-    "severity": "asd",
-    "confidence": "fgj",
-    "quality": "0",
-    "quality_reason": "qwtyi",
-}
+HOTKEYS = {"disease": "12345678", "severity": "asd", "confidence": "fgj", "quality": "0", "quality_reason": "qwtyi"}
 THUMBNAIL_PX = 192
 TAKE_KEY, DROP_KEY = "Enter", "Esc"  # in_server/templates/mema_screen.js answers them
 BRUSH_HOTKEY = "b"  # also Label Studio's own for the tool: one press takes the brush and its label
@@ -94,9 +88,7 @@ def _choices(parent: Element, name: str, title: str, options: Mapping[str, str],
     view = SubElement(parent, "View", {"className": f"ask {name}"} | frame)
     if title:
         SubElement(view, "Header", value=title, size="5", style="margin: 0")
-    choices = SubElement(
-        view, "Choices", {"name": name, "toName": "face", "choice": "single-radio"} | attributes
-    )
+    choices = SubElement(view, "Choices", {"name": name, "toName": "face", "choice": "single-radio"} | attributes)
     for (alias, text), hotkey in zip(options.items(), HOTKEYS[name], strict=True):
         SubElement(choices, "Choice", alias=alias, value=_sentence(text), hotkey=hotkey)
 
@@ -125,8 +117,7 @@ def instructions(examples: Mapping[str, bytes]) -> str:
     if unknown := sorted(set(examples) - set(DISEASES)):
         raise ValueError(f"examples: {unknown[0]!r} is no disease; allowed: {', '.join(DISEASES)}")
     pictures = "".join(
-        f".mema-signs .{disease} {{ background-image: url({_thumbnail(png)}) }}"
-        for disease, png in examples.items()
+        f".mema-signs .{disease} {{ background-image: url({_thumbnail(png)}) }}" for disease, png in examples.items()
     )
     signs = "".join(
         f'<li><span class="{disease}"></span><b>{escape(_sentence(name))}</b> <kbd>{key}</kbd><br>'
@@ -152,9 +143,7 @@ def _key_table() -> dict[str, list[str]]:
         "severity: slight, mid, heavy": list(HOTKEYS["severity"]),
         "confidence: low, medium, high": list(HOTKEYS["confidence"]),
         "low medical quality": list(HOTKEYS["quality"]),
-        f"its reason: {', '.join(_named(QUALITY_REASONS, REASON_NAMES).values())}": list(
-            HOTKEYS["quality_reason"]
-        ),
+        f"its reason: {', '.join(_named(QUALITY_REASONS, REASON_NAMES).values())}": list(HOTKEYS["quality_reason"]),
         "click on the tumour, with Auto-Annotation on; Alt + click: not this": ["k"],
         "draw a box around the tumour, with Auto-Annotation on": ["r"],
         "take the proposed outline": [TAKE_KEY],

@@ -74,9 +74,7 @@ def _serve_images(client: LabelStudio, project: int, images: Path) -> None:
     """Declare the folder of images, without which the server hides them from the reader."""
     path = "/api/storages/localfiles"
     body = {"project": project, "path": str(images), "title": "images", "use_blob_urls": True}
-    client.ensure(
-        lambda: _find(client, path, {"path": str(images)}, project=project), lambda: client.post(path, body)
-    )
+    client.ensure(lambda: _find(client, path, {"path": str(images)}, project=project), lambda: client.post(path, body))
 
 
 def hide_columns(client: LabelStudio, project: int) -> None:
@@ -86,12 +84,7 @@ def hide_columns(client: LabelStudio, project: int) -> None:
     """
     columns = client.get("/api/dm/columns", project=project)["columns"]
     hidden = [column_name(one) for one in columns if one["id"] not in SHOWN_COLUMNS]
-    data = {
-        "title": "Tasks",
-        "type": "list",
-        "target": "tasks",
-        "hiddenColumns": dict.fromkeys(DISPLAYS, hidden),
-    }
+    data = {"title": "Tasks", "type": "list", "target": "tasks", "hiddenColumns": dict.fromkeys(DISPLAYS, hidden)}
     views = client.get("/api/dm/views", project=project)
     if not views:
         client.ensure(
@@ -111,17 +104,10 @@ def column_name(column: dict[str, Any]) -> str:
 
 def _connect_sam(client: LabelStudio, project: int, url: str) -> None:
     """Register the backend for clicks; one registered at another address is moved."""
-    body = {
-        "project": project,
-        "url": url,
-        "title": "SAM",
-        "is_interactive": True,
-        "timeout": BACKEND_SECONDS,
-    }
+    body = {"project": project, "url": url, "title": "SAM", "is_interactive": True, "timeout": BACKEND_SECONDS}
     try:
         backend = client.ensure(
-            lambda: _find(client, "/api/ml", {"title": "SAM"}, project=project),
-            lambda: client.post("/api/ml", body),
+            lambda: _find(client, "/api/ml", {"title": "SAM"}, project=project), lambda: client.post("/api/ml", body)
         )
         if backend["url"] != url or not backend["is_interactive"]:
             client.patch(f"/api/ml/{backend['id']}", body)

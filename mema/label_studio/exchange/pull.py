@@ -109,9 +109,7 @@ def state_of(task: dict[str, Any]) -> str:
     return "skipped" if annotations else "open"
 
 
-def snapshot(
-    client: LabelStudio, project: int, sleep: Callable[[float], None] = time.sleep
-) -> list[dict[str, Any]]:
+def snapshot(client: LabelStudio, project: int, sleep: Callable[[float], None] = time.sleep) -> list[dict[str, Any]]:
     """Let the server write a snapshot of a project, download it whole, and delete it there."""
     path = f"/api/projects/{project}/exports/"
     entry = _finished(client, path, sleep)
@@ -138,9 +136,7 @@ def _finished(client: LabelStudio, path: str, sleep: Callable[[float], None]) ->
     raise ValueError(f"{client.who}: {client.url} makes no snapshot; look at the server's log")
 
 
-def _await(
-    client: LabelStudio, path: str, title: str, sleep: Callable[[float], None]
-) -> dict[str, Any] | None:
+def _await(client: LabelStudio, path: str, title: str, sleep: Callable[[float], None]) -> dict[str, Any] | None:
     """Return the completed snapshot; None where there is none, or where it failed or its server died."""
     deadline = time.monotonic() + ABANDONED_SECONDS
     while time.monotonic() < deadline:

@@ -91,10 +91,7 @@ def _push(
         for task in (task for desk in desks.values() for task in desk.plan):
             keys[task.image_id].append(task.key)
         write_pictures(images, target.places.files, keys)
-        for (
-            name,
-            desk,
-        ) in desks.items():  # before any task: a key in use is never unknown, nor a reader missing
+        for name, desk in desks.items():  # before any task: a key in use is never unknown, nor a reader missing
             remember(out, version, name, desk.entry)
         for name, desk in desks.items():
             with target.client(name) as client:
@@ -102,9 +99,7 @@ def _push(
                 import_missing(client, desk.entry.project, desk.plan, notes, desk.present)
                 hide_columns(client, desk.entry.project)
         if round_ == "reading" and (old := remove_undisguised(target.places.files)):
-            log.warning(
-                "%d pictures were named by their image, which told the repeats; they are renamed", old
-            )
+            log.warning("%d pictures were named by their image, which told the repeats; they are renamed", old)
         manifest = read_manifest(out)
         check_blind(manifest, target)
         return manifest
@@ -152,9 +147,7 @@ def _desk(
     return Desk(entry, plan, present)
 
 
-def _check_known(
-    name: str, present: Mapping[str, Any], plan: Sequence[PlannedTask], known: Collection[str]
-) -> None:
+def _check_known(name: str, present: Mapping[str, Any], plan: Sequence[PlannedTask], known: Collection[str]) -> None:
     """Refuse tasks of which nobody knows what they show; those of images no longer selected get a warning."""
     unknown = set(present) - {task.key for task in plan}
     if lost := [key for key in unknown - set(known) if KEY.fullmatch(key)]:

@@ -51,8 +51,7 @@ def reading_order(
         raise ValueError("image_id: stands twice in data/selected; run the stage select again")
     ordered = sorted(image_ids, key=lambda image_id: lots.digest(image_id, "order"))
     places: list[tuple[float, PlannedTask]] = [
-        (float(place), PlannedTask(lots.key(image_id, 0), image_id, 0))
-        for place, image_id in enumerate(ordered)
+        (float(place), PlannedTask(lots.key(image_id, 0), image_id, 0)) for place, image_id in enumerate(ordered)
     ]
     first = {image_id: place for place, image_id in enumerate(ordered)}
     distance = max(1, round(len(ordered) * REPEAT_DISTANCE_SHARE))
@@ -63,9 +62,7 @@ def reading_order(
     return [task for _, task in sorted(places, key=lambda item: (item[0], item[1].copy, item[1].key))]
 
 
-def _repeats(
-    ordered: list[str], distance: int, lots: Lots, share: float, repeated: frozenset[str]
-) -> list[str]:
+def _repeats(ordered: list[str], distance: int, lots: Lots, share: float, repeated: frozenset[str]) -> list[str]:
     """Return the images to repeat: those repeated already, then by lot among those with room behind them."""
     kept = [image_id for image_id in ordered if image_id in repeated]
     wanted = max(1, round(share * len(ordered))) if share and len(ordered) > 1 else 0

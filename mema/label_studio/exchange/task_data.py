@@ -57,11 +57,7 @@ def read_notes(images: Path, subset: Path | None, *, show_intended: bool) -> dic
 
 def task_body(task: PlannedTask, notes: Notes) -> dict[str, Any]:
     """Return a task as the server imports it; the first mask goes along only where the disease is shown."""
-    data = {
-        "image": f"/data/local-files/?d={SERVED_LINK}/{task.key}.png",
-        "key": task.key,
-        "task_note": notes.text,
-    }
+    data = {"image": f"/data/local-files/?d={SERVED_LINK}/{task.key}.png", "key": task.key, "task_note": notes.text}
     if not notes.first_mask:
         return {"data": data}
     return {"data": data, "predictions": [_prediction(task.key, notes.first_mask)]}
@@ -129,6 +125,4 @@ def pictures(kept: Path, selected: Path, diseases: Iterable[str]) -> dict[str, b
         if image_id not in judged:
             spare.setdefault(disease, image_id)
     wanted = {image_id: disease for disease, image_id in spare.items() if disease in set(diseases)}
-    return {
-        wanted[image_id]: png for image_id, png in _rows(sorted(kept.glob("*.parquet"))) if image_id in wanted
-    }
+    return {wanted[image_id]: png for image_id, png in _rows(sorted(kept.glob("*.parquet"))) if image_id in wanted}

@@ -74,25 +74,12 @@ class Clicks:
             scores.append(_score(proposal))
             regions.append(brush_region(shown.region_id, proposal.best, scores[-1]))
             lines.append(
-                proposal_line(
-                    request.project,
-                    image_id,
-                    prompt,
-                    proposal.best,
-                    sam=self._digest,
-                    first_mask=unsealed,
-                )
+                proposal_line(request.project, image_id, prompt, proposal.best, sam=self._digest, first_mask=unsealed)
             )
         if lines:
             self._proposals.append(lines)
         took_ms = 1000 * (time.perf_counter() - start)
-        log.info(
-            "project %d, image %s: %d masks in %.0f ms",
-            request.project,
-            image_id[:12],
-            len(regions),
-            took_ms,
-        )
+        log.info("project %d, image %s: %d masks in %.0f ms", request.project, image_id[:12], len(regions), took_ms)
         return {"result": regions, "score": min(scores, default=0.0), "model_version": self.model_version}
 
     def _first_mask(self, image_id: str, size_px: tuple[int, int]) -> Bool[np.ndarray, "h w"] | None:
@@ -191,9 +178,7 @@ def open_clicks(sam: Sam, root: Path, embeddings: Path, subset: Path, manifest: 
 
 def main(
     port: Annotated[int, typer.Option(help="TCP port", min=1, max=65535)] = 9090,
-    host: Annotated[
-        str, typer.Option(help="address to listen on; others than loopback are exposed")
-    ] = SAM_HOST,
+    host: Annotated[str, typer.Option(help="address to listen on; others than loopback are exposed")] = SAM_HOST,
     root: Annotated[Path, typer.Option(help="Label Studio's folder")] = Path(".label_studio"),
     sam: Annotated[str, typer.Option(help="checkpoint; by default prelabel.sam of params.yaml")] = "",
     embeddings: Annotated[Path, typer.Option(help="shards of prelabel")] = Path("data/prelabel/embeddings"),
@@ -206,15 +191,10 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if not is_loopback(host):
-        log.warning(
-            "host: %s can be reached from outside; Label Studio sends tokens, so put TLS before it", host
-        )
+        log.warning("host: %s can be reached from outside; Label Studio sends tokens, so put TLS before it", host)
     clicks, num_stored = open_clicks(load_sam(sam or load().prelabel.sam), root, embeddings, subset, manifest)
     app = create_app(clicks, Waker(os.environ.get("PREFECT_API_URL", "")))
-    print(
-        f"SAM backend {clicks.model_version}, {num_stored} stored embeddings: http://{host}:{port}",
-        flush=True,
-    )
+    print(f"SAM backend {clicks.model_version}, {num_stored} stored embeddings: http://{host}:{port}", flush=True)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
 
 

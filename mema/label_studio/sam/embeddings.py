@@ -148,9 +148,7 @@ class Embeddings:
         try:
             image = decode((self._files / f"{key}.png").read_bytes())
         except FileNotFoundError:
-            raise LookupError(
-                "key: its picture is gone; push the tasks again, or run the stage prelabel"
-            ) from None
+            raise LookupError("key: its picture is gone; push the tasks again, or run the stage prelabel") from None
         log.info("image %s: no stored embedding, computing it", image_id[:12])
         start = time.perf_counter()
         found = Embedding(self._sam.embed([image])[0], image.shape[:2])

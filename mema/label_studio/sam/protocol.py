@@ -109,9 +109,7 @@ def _common_size(regions: list[_Region]) -> tuple[int, int]:
     if not regions:
         raise ValueError("context.result: neither a click nor a box; show the object with one of them")
     if len(regions) > MAX_PROMPTS:
-        raise ValueError(
-            f"context.result: at most {MAX_PROMPTS} clicks and boxes; accept the mask, then go on"
-        )
+        raise ValueError(f"context.result: at most {MAX_PROMPTS} clicks and boxes; accept the mask, then go on")
     sizes = {(region.original_height, region.original_width) for region in regions}
     if len(sizes) > 1:
         raise ValueError("original_width, original_height: differ among the prompts; open the task again")
@@ -140,9 +138,7 @@ def _objects(regions: list[_Region], size_px: tuple[int, int]) -> tuple[Shown, .
 
 
 def _prompt(
-    points: list[tuple[float, float]],
-    clicks: list[_Region],
-    box: tuple[float, float, float, float] | None = None,
+    points: list[tuple[float, float]], clicks: list[_Region], box: tuple[float, float, float, float] | None = None
 ) -> Prompt:
     return Prompt(tuple(points), tuple(click.is_positive for click in clicks), box)
 
@@ -173,9 +169,7 @@ def _box(value: _Value, size_px: tuple[int, int]) -> tuple[float, float, float, 
     left, top = _px(value.x, width_px), _px(value.y, height_px)
     w, h = value.width / 100 * width_px, value.height / 100 * height_px
     cos, sin = math.cos(math.radians(value.rotation)), math.sin(math.radians(value.rotation))
-    xs, ys = zip(
-        *[(left + u * cos - v * sin, top + u * sin + v * cos) for u in (0, w) for v in (0, h)], strict=True
-    )
+    xs, ys = zip(*[(left + u * cos - v * sin, top + u * sin + v * cos) for u in (0, w) for v in (0, h)], strict=True)
     x0, x1 = max(min(xs), -0.5), min(max(xs), width_px - 0.5)
     y0, y1 = max(min(ys), -0.5), min(max(ys), height_px - 0.5)
     if x1 <= x0 or y1 <= y0:

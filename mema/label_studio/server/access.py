@@ -27,11 +27,7 @@ class Target:
     def client(self, name: str) -> LabelStudio:
         """Return a client that speaks as one reader."""
         return LabelStudio(
-            self.url,
-            self.account(name).token,
-            who=name,
-            accounts=self.places.accounts,
-            attempts=self.attempts,
+            self.url, self.account(name).token, who=name, accounts=self.places.accounts, attempts=self.attempts
         )
 
 

@@ -33,9 +33,7 @@ def address(places: Places, name: str) -> str:
     return json.loads(places.pid(name).read_text()).get("address", "") if running(places, name) else ""
 
 
-def start(
-    places: Places, name: str, command: Sequence[str | Path], environment: dict[str, str], address: str
-) -> None:
+def start(places: Places, name: str, command: Sequence[str | Path], environment: dict[str, str], address: str) -> None:
     """Start a program in a session of its own, so that Ctrl-C here does not reach it."""
     places.root.mkdir(parents=True, exist_ok=True)
     with places.log(name).open("ab") as log:

@@ -15,23 +15,14 @@ from tqdm import tqdm
 from mema.label_studio.exchange.client import LabelStudio, check_version
 from mema.label_studio.server import environment, processes
 from mema.label_studio.server.access import SAM_HOST, SAM_PORT
-from mema.label_studio.server.places import (
-    SERVED_LINK,
-    Account,
-    Accounts,
-    Places,
-    read_accounts,
-    write_accounts,
-)
+from mema.label_studio.server.places import SERVED_LINK, Account, Accounts, Places, read_accounts, write_accounts
 from mema.label_studio.server.server_settings import settings
 from mema.runtime.addresses import is_loopback
 
 BOOT_SECONDS = 600
 MAIL_DOMAIN = "mema.local"
 VARIABLES = {"server": "LABEL_STUDIO_PORT", "backend": "MEMA_SAM_PORT"}
-QUIET = {
-    "OMP_WAIT_POLICY": "PASSIVE"
-}  # else idle threads of the decoder spin on the cores that the readers need
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # else idle threads of the decoder spin on the cores that the readers need
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The Label Studio server and its backend.")
 
 
@@ -58,15 +49,7 @@ def start(
     variables = settings(places, url, sam_port)
     bin_folder = environment.ensure(places)
     _prepare(places)
-    command = [
-        bin_folder / "label-studio",
-        "start",
-        "--no-browser",
-        "--internal-host",
-        host,
-        "--port",
-        str(port),
-    ]
+    command = [bin_folder / "label-studio", "start", "--no-browser", "--internal-host", host, "--port", str(port)]
     _start(places, "server", command, variables, (host, port, url))
     check_version(url)
     accounts = make_accounts(places, bin_folder, names, url)
@@ -88,19 +71,13 @@ def _prepare(places: Places) -> None:
 
 
 def _start(
-    places: Places,
-    name: str,
-    command: Sequence[str | Path],
-    environment: dict[str, str],
-    listens: tuple[str, int, str],
+    places: Places, name: str, command: Sequence[str | Path], environment: dict[str, str], listens: tuple[str, int, str]
 ) -> None:
     """Start a program where it does not run, and wait until it answers."""
     host, port, url = listens
     present = processes.address(places, name)
     if present and present != url:
-        raise ValueError(
-            f"{VARIABLES[name]}: the {name} runs at {present}; make label-studio-stop, then start it"
-        )
+        raise ValueError(f"{VARIABLES[name]}: the {name} runs at {present}; make label-studio-stop, then start it")
     if not present:
         _check_free(host, port, VARIABLES[name])
         processes.start(places, name, command, environment, url)
@@ -128,9 +105,7 @@ def wait_until_up(places: Places, name: str, address: str, seconds: float = BOOT
                     f"{name}: ended while starting; {places.log(name)} says:\n{processes.last_lines(places.log(name))}"
                 )
             if time.monotonic() > deadline:
-                raise ValueError(
-                    f"{name}: no answer at {address} within {seconds:.0f} s; look at {places.log(name)}"
-                )
+                raise ValueError(f"{name}: no answer at {address} within {seconds:.0f} s; look at {places.log(name)}")
             time.sleep(0.5)
 
 

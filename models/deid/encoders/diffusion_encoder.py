@@ -117,9 +117,7 @@ class DiffusionEncoder(MedicalEncoder):
             shutil.rmtree(lora, ignore_errors=True)
             save_lora(networks.unet, lora, options.lora)
         together.wait()
-        encoder = build_diffusion_encoder(
-            options.generator, lora, timestep=options.timestep, prompt=options.prompt
-        )
+        encoder = build_diffusion_encoder(options.generator, lora, timestep=options.timestep, prompt=options.prompt)
         return encoder, summary | {"channels": encoder.channels, "timestep": options.timestep}
 
     @classmethod
@@ -129,22 +127,16 @@ class DiffusionEncoder(MedicalEncoder):
         with torch.device("meta"):
             vae = cast(AutoencoderKL, AutoencoderKL.from_config(config["vae"]))
             unet = cast(UNet2DConditionModel, UNet2DConditionModel.from_config(config["unet"]))
-            encoder = cls(
-                vae, unet, state["prompt_embeds"], timestep=config["timestep"], prompt=config["prompt"]
-            )
+            encoder = cls(vae, unet, state["prompt_embeds"], timestep=config["timestep"], prompt=config["prompt"])
         encoder.load_state_dict(state, assign=True)
         return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value for key, value in json.loads(json.dumps(dict(config))).items() if key != "_name_or_path"
-    }
+    return {key: value for key, value in json.loads(json.dumps(dict(config))).items() if key != "_name_or_path"}
 
 
-def build_diffusion_encoder(
-    generator: Path, lora: Path | None, *, timestep: int, prompt: str
-) -> DiffusionEncoder:
+def build_diffusion_encoder(generator: Path, lora: Path | None, *, timestep: int, prompt: str) -> DiffusionEncoder:
     """Return Enc_med of the pipeline directory `generator` with the LoRA of folder `lora` fused, in fp32."""
     pipeline = load_pipeline(generator)
     if lora is not None:

@@ -47,9 +47,7 @@ class MedicalEncoder(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def fine_tune(
-        cls, kind: str, faces: "MedicalFaces", options: Any, scratch: Path
-    ) -> tuple["MedicalEncoder", dict]:
+    def fine_tune(cls, kind: str, faces: "MedicalFaces", options: Any, scratch: Path) -> tuple["MedicalEncoder", dict]:
         """Return an encoder tuned to `faces` and its metrics, going on from what a killed run left in `scratch`.
 
         Pictures left in scratch/grids are published beside the encoder.

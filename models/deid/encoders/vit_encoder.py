@@ -14,30 +14,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
-from transformers import (
-    ViTConfig,
-    ViTForImageClassification,
-    ViTMAEConfig,
-    ViTMAEForPreTraining,
-    ViTModel,
-)
+from transformers import ViTConfig, ViTForImageClassification, ViTMAEConfig, ViTMAEForPreTraining, ViTModel
 from transformers.image_processing_base import ImageProcessingMixin
 
 from models.deid.encoders.medical_encoder import STRIDE, WEIGHTS, MedicalEncoder, MedicalFaces
 from models.diseases import DISEASES
 from models.training.augmentation import augment
-from models.training.checkpoint import (
-    RunningLosses,
-    cosine_rate,
-    load_checkpoint,
-    save_checkpoint,
-    step_generator,
-)
+from models.training.checkpoint import RunningLosses, cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.training.distributed import group
 
-Moments = tuple[
-    list[float], list[float]
-]  # mean and deviation of RGB in [0, 1], as the network was pretrained
+Moments = tuple[list[float], list[float]]  # mean and deviation of RGB in [0, 1], as the network was pretrained
 
 
 @dataclass(frozen=True)
@@ -105,9 +91,7 @@ class VitEncoder(MedicalEncoder):
         return cls(vit, config["kind"], (config["image_mean"], config["image_std"]))
 
     @classmethod
-    def fine_tune(
-        cls, kind: str, faces: MedicalFaces, options: VitOptions, scratch: Path
-    ) -> tuple["VitEncoder", dict]:
+    def fine_tune(cls, kind: str, faces: MedicalFaces, options: VitOptions, scratch: Path) -> tuple["VitEncoder", dict]:
         """Tune on the diseases (`vit`) or on hidden patches (`vit_mae`), and keep the transformer."""
         size = len(faces.images[0])
         network, moments = build(kind, options, size)
@@ -152,9 +136,7 @@ def build(kind: str, options: VitOptions, size: int) -> tuple[nn.Module, Moments
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         if options.pretrained:
-            tuned = model.from_pretrained(
-                options.pretrained, dtype=torch.float32, ignore_mismatched_sizes=True, **only
-            )
+            tuned = model.from_pretrained(options.pretrained, dtype=torch.float32, ignore_mismatched_sizes=True, **only)
             found, _ = ImageProcessingMixin.get_image_processor_dict(options.pretrained)
             return tuned, (found.get("image_mean", [0.5] * 3), found.get("image_std", [0.5] * 3))
         if size % options.patch_px:
@@ -174,9 +156,7 @@ def build(kind: str, options: VitOptions, size: int) -> tuple[nn.Module, Moments
         return model(sizes), ([0.5] * 3, [0.5] * 3)
 
 
-def train(
-    network: nn.Module, faces: MedicalFaces, moments: Moments, options: VitOptions, *, checkpoint: Path
-) -> float:
+def train(network: nn.Module, faces: MedicalFaces, moments: Moments, options: VitOptions, *, checkpoint: Path) -> float:
     """Train in place, from `checkpoint` on, and return the smoothed loss; a killed run ends with the same weights.
 
     The processes of a group share each batch; one of them writes.
@@ -189,10 +169,7 @@ def train(
     parts = together.parts(options.batch_size, "train_medical_encoder.vit.batch_size")
     network.train()
     first = load_checkpoint(checkpoint, optimizer, network=network, running=running)
-    bar = tqdm(
-        range(first, steps), initial=first, total=steps, desc="vit", mininterval=5,
-        disable=not together.is_main,
-    )  # fmt: skip
+    bar = tqdm(range(first, steps), initial=first, total=steps, desc="vit", mininterval=5, disable=not together.is_main)
     for step in bar:
         generator = step_generator(options.seed, step)
         rows = torch.randint(len(labels), (options.batch_size,), generator=generator)
@@ -215,9 +192,7 @@ def train(
     return running.values()["loss"]
 
 
-def _backward(
-    network: Any, x: Tensor, aim: dict[str, Tensor], parts: Sequence[slice], options: VitOptions
-) -> float:
+def _backward(network: Any, x: Tensor, aim: dict[str, Tensor], parts: Sequence[slice], options: VitOptions) -> float:
     """Add the gradients of these parts of a batch and return their share of its loss."""
     device, total = next(network.parameters()).device, 0.0
     for part in parts:
@@ -230,9 +205,7 @@ def _backward(
     return total
 
 
-def _aim(
-    network: Any, labels: Tensor, generator: torch.Generator, supervised: bool, size: int
-) -> dict[str, Tensor]:
+def _aim(network: Any, labels: Tensor, generator: torch.Generator, supervised: bool, size: int) -> dict[str, Tensor]:
     """Return what a step asks of the network: the diseases, or which patches are hidden."""
     if supervised:
         return {"labels": labels}

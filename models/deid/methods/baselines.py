@@ -91,9 +91,7 @@ class Pixelation(Irreversible):
 class EyeBar(Irreversible):
     """A black bar over both eyes, as in old case reports; edges are shares of the image's width."""
 
-    def __init__(
-        self, top: float = 0.37, bottom: float = 0.53, left: float = 0.12, right: float = 0.88
-    ) -> None:
+    def __init__(self, top: float = 0.37, bottom: float = 0.53, left: float = 0.12, right: float = 0.88) -> None:
         edges = {"top": top, "bottom": bottom, "left": left, "right": right}
         for name, value in edges.items():
             _share(name, value, 1, zero=True)
@@ -126,9 +124,7 @@ class KSameMean(Irreversible):
     def deidentify(self, images: Images, passwords: Passwords) -> tuple[Images, None]:
         """Return one mean face per image, rounded; of equally similar faces the first in the set are taken."""
         if images.shape[1:] != self._faces.shape[1:]:
-            raise ValueError(
-                f"k_same: images of {images.shape[1:]} and training faces of {self._faces.shape[1:]}"
-            )
+            raise ValueError(f"k_same: images of {images.shape[1:]} and training faces of {self._faces.shape[1:]}")
         chosen = self.neighbours(images)
         means = [self._faces[rows].astype(np.float64).mean(0) for rows in chosen]
         return np.round(np.stack(means)).astype(np.uint8) if means else images.copy(), None
@@ -177,9 +173,7 @@ def _each(images: np.ndarray, change: Any) -> np.ndarray:
 
 def _compared(images: np.ndarray) -> Float[np.ndarray, "n p"]:
     small = [
-        cv2.resize(
-            cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (COMPARED_PX, COMPARED_PX), interpolation=cv2.INTER_AREA
-        )
+        cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (COMPARED_PX, COMPARED_PX), interpolation=cv2.INTER_AREA)
         for image in images
     ]
     return np.array(small, np.float64).reshape(len(images), COMPARED_PX**2)

@@ -53,10 +53,7 @@ class Inpainting:
         self._generator, self._settings = generator, settings
 
     def deidentify(
-        self,
-        images: UInt8[np.ndarray, "n s s 3"],
-        passwords: Float[np.ndarray, "n d"],
-        diseases: Sequence[str],
+        self, images: UInt8[np.ndarray, "n s s 3"], passwords: Float[np.ndarray, "n d"], diseases: Sequence[str]
     ) -> tuple[UInt8[np.ndarray, "n s s 3"], None]:
         """Return the pictures; each depends on its image, its disease and the seed alone."""
         size = self._settings.batch_size

@@ -15,32 +15,19 @@ from models.report.benchmark.measured import (
     recovered_rows,
     value_of,
 )
-from models.report.benchmark.tables import (
-    DISTANCE,
-    TENTHS,
-    Column,
-    Group,
-    Line,
-    figures_table,
-    remarks,
-    yes_no,
-)
+from models.report.benchmark.tables import DISTANCE, TENTHS, Column, Group, Line, figures_table, remarks, yes_no
 from models.report.html import Markup, fragment, section, tag
 
 RIGHT, WRONG = "recovered", "wrong"
 KEYS = {RIGHT: "right password", WRONG: "wrong password"}
-QUALITY = (
-    Column("psnr", "PSNR (dB)", TENTHS), Column("lpips", "LPIPS", DISTANCE), Column("med_class", "Med-Class")
-)  # fmt: skip
+QUALITY = (Column("psnr", "PSNR (dB)", TENTHS), Column("lpips", "LPIPS", DISTANCE), Column("med_class", "Med-Class"))
 OF_ARMS = (
     Column("med_class", "Med-Class"), Column("id_dis", "ID-Dis", DISTANCE),
     Column("psnr", "PSNR of X_hat (dB)", TENTHS),
 )  # fmt: skip
 MODEL_NAMES = {"full": "full model"}
 DATASETS = {"mema": "MeMa", "public": "public faces"}
-ENCODER_NAMES = {
-    "vit": "ViT, supervised", "vit_mae": "ViT, masked auto-encoder", "diffusion": "diffusion"
-}  # fmt: skip
+ENCODER_NAMES = {"vit": "ViT, supervised", "vit_mae": "ViT, masked auto-encoder", "diffusion": "diffusion"}
 
 
 def way_back(measured: BenchmarkMeasured) -> Markup:
@@ -118,11 +105,7 @@ def parts(measured: BenchmarkMeasured) -> Markup:
 def trained(measured: BenchmarkMeasured) -> str:
     """Say how long the models of the ablation were trained, and who judged ID-Dis."""
     steps, judge = measured.ablation.get("steps"), measured.ablation.get("recogniser")
-    said = (
-        f"Every model was trained here for {steps:,} steps, which need not be those of Table 3. "
-        if steps
-        else ""
-    )
+    said = f"Every model was trained here for {steps:,} steps, which need not be those of Table 3. " if steps else ""
     return f"{said}ID-Dis is by {recogniser_name(judge) if judge else 'an unnamed recogniser'}."
 
 
@@ -137,9 +120,7 @@ def encoders(measured: BenchmarkMeasured) -> Markup:
         "Table 10: which medical encoder?",
         tag("p", f"The same model with another network that sees the signs. {said}"),
         figures_table(
-            ("medical encoder",),
-            OF_ARMS,
-            [Group(here(measured.profile), lines), Group(PAPER, printed, paper=True)],
+            ("medical encoder",), OF_ARMS, [Group(here(measured.profile), lines), Group(PAPER, printed, paper=True)]
         ),
     )
 

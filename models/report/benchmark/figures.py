@@ -50,9 +50,7 @@ def measured_points(measured: BenchmarkMeasured, recogniser: str) -> list[Point]
         across, up = nested(identity.get(name), "id_dis").get(recogniser), row.get("all")
         x, y = value_of(across), value_of(up)
         if x is not None and y is not None:
-            points.append(
-                Point(method_name(name), x, y, interval_of(across), interval_of(up), own=name == OWN)
-            )
+            points.append(Point(method_name(name), x, y, interval_of(across), interval_of(up), own=name == OWN))
     return points
 
 
@@ -121,9 +119,7 @@ def _linear(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: start + (end - start) * (value - low) / (high - low)
 
 
-def _across(
-    ticks: Iterable[float], x: Scale, top: float, bottom: float, words: Callable[[float], str]
-) -> list[Markup]:
+def _across(ticks: Iterable[float], x: Scale, top: float, bottom: float, words: Callable[[float], str]) -> list[Markup]:
     found: list[Markup] = []
     for tick in ticks:
         found.append(tag("line", x1=_px(x(tick)), x2=_px(x(tick)), y1=top, y2=bottom, class_="grid"))
@@ -131,9 +127,7 @@ def _across(
     return found
 
 
-def _up(
-    ticks: Iterable[float], y: Scale, left: float, right: float, words: Callable[[float], str]
-) -> list[Markup]:
+def _up(ticks: Iterable[float], y: Scale, left: float, right: float, words: Callable[[float], str]) -> list[Markup]:
     found: list[Markup] = []
     for tick in ticks:
         found.append(tag("line", x1=left, x2=right, y1=_px(y(tick)), y2=_px(y(tick)), class_="grid"))
@@ -166,9 +160,8 @@ def _point(one: Point, x: Scale, y: Scale) -> Markup:
 
 def _bar(x1: float, x2: float, y1: float, y2: float, colour: str) -> Markup:
     return tag(
-        "line", x1=_px(x1), x2=_px(x2), y1=_px(y1), y2=_px(y2), stroke=colour, stroke_width=3,
-        stroke_opacity=0.4,
-    )  # fmt: skip
+        "line", x1=_px(x1), x2=_px(x2), y1=_px(y1), y2=_px(y2), stroke=colour, stroke_width=3, stroke_opacity=0.4
+    )
 
 
 def _names(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
@@ -181,13 +174,8 @@ def _names(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
             (across + dx if dx > 0 else across + dx - long, up + dy)
             for dx in (10, -10) for dy in (-7, 17, 5, -21, 31, -35, 45)
         ]  # fmt: skip
-        inside = [
-            p for p in places if p[0] >= LEFT and p[0] + long <= WIDTH and TOP + 12 <= p[1] <= HEIGHT - BOTTOM
-        ]
-        boxes = {
-            place: (place[0], place[1] - LINE_PX + 4, place[0] + long, place[1] + 3)
-            for place in inside or places
-        }
+        inside = [p for p in places if p[0] >= LEFT and p[0] + long <= WIDTH and TOP + 12 <= p[1] <= HEIGHT - BOTTOM]
+        boxes = {place: (place[0], place[1] - LINE_PX + 4, place[0] + long, place[1] + 3) for place in inside or places}
         best = min(boxes, key=lambda place: sum(_overlap(boxes[place], other) for other in taken))
         taken.append(boxes[best])
         colour = PAPER_COLOUR if one.paper else OWN_COLOUR if one.own else COLOUR

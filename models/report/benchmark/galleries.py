@@ -53,19 +53,11 @@ def passwords(gallery: BenchmarkGallery) -> Markup:
 
 def _grid(patients: Sequence[Patient], rows: Sequence[Markup]) -> Markup:
     heads = (
-        tag(
-            "th",
-            SHORT.get(one.disease, one.disease),
-            _planned(one),
-            scope="col",
-            title=DISEASE_NAMES.get(one.disease),
-        )
+        tag("th", SHORT.get(one.disease, one.disease), _planned(one), scope="col", title=DISEASE_NAMES.get(one.disease))
         for one in patients
     )
     head = tag("tr", tag("th", "", scope="col"), *heads)
-    return tag(
-        "div", tag("table", tag("thead", head), tag("tbody", *rows), class_="faces-table"), class_="scroll"
-    )
+    return tag("div", tag("table", tag("thead", head), tag("tbody", *rows), class_="faces-table"), class_="scroll")
 
 
 def _planned(patient: Patient) -> Markup | None:
@@ -74,9 +66,7 @@ def _planned(patient: Patient) -> Markup | None:
 
 
 def _row(name: str, images: Sequence[bytes | None], patients: Sequence[Patient]) -> Markup:
-    cells = (
-        tag("td", _picture(name, image, one.disease)) for image, one in zip(images, patients, strict=True)
-    )
+    cells = (tag("td", _picture(name, image, one.disease)) for image, one in zip(images, patients, strict=True))
     return tag("tr", tag("th", name, scope="row"), *cells)
 
 

@@ -53,7 +53,7 @@ def page(measured: BenchmarkMeasured, gallery: BenchmarkGallery) -> Markup:
             section("limits", "What these figures do not say", bullets(LIMITS)),
         ),
         tag("footer", tag("p", f"{LABELS[measured.profile]}. Every figure stands in data/metrics.")),
-    ]  # fmt: skip
+    ]
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -61,9 +61,7 @@ def page(measured: BenchmarkMeasured, gallery: BenchmarkGallery) -> Markup:
         tag("title", measured.title),
         tag("style", Markup("".join(style.read_text() for style in STYLES))),
     )
-    return fragment(
-        [Markup("<!doctype html>\n"), tag("html", head, tag("body", *body), lang="en"), Markup("\n")]
-    )
+    return fragment([Markup("<!doctype html>\n"), tag("html", head, tag("body", *body), lang="en"), Markup("\n")])
 
 
 def opening(measured: BenchmarkMeasured) -> Markup:

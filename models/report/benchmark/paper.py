@@ -31,22 +31,14 @@ MEDICAL: Figures = {
 }
 # Table 4: Cohen's kappa between the diagnoses of the original and of the de-identified image, 129 patients.
 CLINICAL: Figures = {
-    "Digital Mask": {
-        "bcc": 0.0566, "tao": 0.8159, "ptosis": 0.8276, "entropion": 0.1879, "eyelid_nevus": 0.0988,
-    },
-    "Disguise": {
-        "bcc": 0.7534, "tao": 0.5824, "ptosis": 0.7134, "entropion": 0.2467, "eyelid_nevus": 0.1387,
-    },
-    "Password": {
-        "bcc": 0.4657, "tao": 0.2758, "ptosis": 0.4289, "entropion": 0.1329, "eyelid_nevus": 0.0459,
-    },
+    "Digital Mask": {"bcc": 0.0566, "tao": 0.8159, "ptosis": 0.8276, "entropion": 0.1879, "eyelid_nevus": 0.0988},
+    "Disguise": {"bcc": 0.7534, "tao": 0.5824, "ptosis": 0.7134, "entropion": 0.2467, "eyelid_nevus": 0.1387},
+    "Password": {"bcc": 0.4657, "tao": 0.2758, "ptosis": 0.4289, "entropion": 0.1329, "eyelid_nevus": 0.0459},
     "RiDDLE": {"bcc": 0.1201, "tao": 0.0751, "ptosis": 0.0826, "entropion": 0.0937, "eyelid_nevus": 0.0811},
     OURS: {"bcc": 0.8245, "tao": 0.8278, "ptosis": 0.8302, "entropion": 0.8256, "eyelid_nevus": 0.8346},
-}  # fmt: skip
+}
 # Table 5: ID-Dis.
-RECOGNISERS = {
-    "facenet_vggface2": "FaceNet (VGGFace2)", "facenet_casia": "FaceNet (CASIA)", "sphereface": "SphereFace"
-}  # fmt: skip
+RECOGNISERS = {"facenet_vggface2": "FaceNet (VGGFace2)", "facenet_casia": "FaceNet (CASIA)", "sphereface": "SphereFace"}
 _DISTANCE = {
     "DeepPrivacy": (1.1548, 1.1831, 1.1818),
     "CIAGAN": (1.2843, 1.2566, 1.2881),

@@ -32,10 +32,7 @@ from models.report.html import Markup, fragment, section, tag
 
 FACE_PARTS = tuple(Column(name, name, TENTHS) for name in ("all", "eye", "mouth", "nose"))
 ANGLES = tuple(Column(name, name, TENTHS) for name in ("pitch", "yaw"))
-CLINICAL_NAMES = {one.key: one.head for one in SIGNS} | {
-    "entropion": "Entropion",
-    "eyelid_nevus": "Eyelid nevus",
-}
+CLINICAL_NAMES = {one.key: one.head for one in SIGNS} | {"entropion": "Entropion", "eyelid_nevus": "Eyelid nevus"}
 
 
 def physicians(measured: BenchmarkMeasured) -> Markup:
@@ -115,9 +112,7 @@ def held_out(measured: BenchmarkMeasured) -> str:
     """Say whether it was proven that nothing here was trained on what it is judged by."""
     found = measured.identity.get("held_out")
     if not found or found.get("shared") != 0:
-        return (
-            "Not proven in these metrics: that no recogniser, image or donor of this table was in a training."
-        )
+        return "Not proven in these metrics: that no recogniser, image or donor of this table was in a training."
     return (
         f"Checked before measuring: none of the {found['images']:,} images and {found['donors']:,} donors is in "
         f"a training set ({', '.join(found['training'])}), and no recogniser is that of the training's losses."
@@ -160,12 +155,7 @@ def matching(measured: BenchmarkMeasured) -> Markup:
 
 
 def _chance(rates: Mapping[str, Mapping[str, Estimate]]) -> str:
-    known = {
-        one["chance"]: one.get("gallery")
-        for found in rates.values()
-        for one in found.values()
-        if "chance" in one
-    }
+    known = {one["chance"]: one.get("gallery") for found in rates.values() for one in found.values() if "chance" in one}
     if len(known) != 1:
         return ""
     chance, size = next(iter(known.items()))

@@ -40,9 +40,7 @@ def signs(measured: BenchmarkMeasured) -> Markup:
             "image of val; a segmenter outlines the tumour on MeMa-Seg's val. All is the mean over the eight "
             "classes, All images counts every image alike. Higher is better.",
         ),
-        figures_table(
-            WORDS, SIGNS, [own, Group(PAPER, paper_lines(paper.MEDICAL), paper=True)], class_="wide"
-        ),
+        figures_table(WORDS, SIGNS, [own, Group(PAPER, paper_lines(paper.MEDICAL), paper=True)], class_="wide"),
         _against_plan(measured, rows),
     )
 

@@ -6,13 +6,7 @@ from math import ceil, floor, log10
 
 from models.report.benchmark import paper
 from models.report.benchmark.data import here, inside
-from models.report.benchmark.measured import (
-    BenchmarkMeasured,
-    Estimate,
-    Row,
-    interval_of,
-    value_of,
-)
+from models.report.benchmark.measured import BenchmarkMeasured, Estimate, Row, interval_of, value_of
 from models.report.html import Markup, fragment, section, tag
 from models.report.plots import text
 from models.report.words import count, percent
@@ -36,9 +30,7 @@ class Quantity:
 QUANTITIES = (
     Quantity("med_class", "Med-Class", "percent", 0.2, paper.ABLATION["full"]["med_class"]),
     Quantity("id_dis", "ID-Dis", "{:.2f}", 0.1, paper.ABLATION["full"]["id_dis"]),
-    Quantity(
-        "psnr", "PSNR of the recovered image, dB", "{:.1f}", 2.0, paper.REVERSIBILITY[paper.OURS]["psnr"]
-    ),
+    Quantity("psnr", "PSNR of the recovered image, dB", "{:.1f}", 2.0, paper.REVERSIBILITY[paper.OURS]["psnr"]),
 )
 Scale = Callable[[float], float]
 Points = Sequence[tuple[float, Estimate]]  # weight and estimate, weights rising
@@ -69,9 +61,7 @@ def sweeps(measured: BenchmarkMeasured) -> Markup:
 
 def _column(name: str, rows: Sequence[Row]) -> Markup:
     ordered = sorted(rows, key=lambda row: row["value"])
-    plots = [
-        _plot(name, quantity, points) for quantity in QUANTITIES if (points := _points(quantity, ordered))
-    ]
+    plots = [_plot(name, quantity, points) for quantity in QUANTITIES if (points := _points(quantity, ordered))]
     return tag("div", tag("h3", WEIGHTS[name]), *plots)
 
 
@@ -106,17 +96,12 @@ def _places(weights: Sequence[float]) -> dict[float, float]:
     logs = {weight: log10(weight or least) for weight in weights}
     left, right = min(logs.values()), max(logs.values())
     inner = WIDTH - LEFT - RIGHT - 40
-    return {
-        w: LEFT + 20 + inner * ((at - left) / (right - left) if right > left else 0.5)
-        for w, at in logs.items()
-    }
+    return {w: LEFT + 20 + inner * ((at - left) / (right - left) if right > left else 0.5) for w, at in logs.items()}
 
 
 def _ticks(points: Points, quantity: Quantity) -> list[float]:
     """Return round ticks that enclose all values, their intervals and the paper's value, three to seven of them."""
-    values = [
-        edge for _, one in points for edge in (value_of(one), *(interval_of(one) or ())) if edge is not None
-    ]
+    values = [edge for _, one in points for edge in (value_of(one), *(interval_of(one) or ())) if edge is not None]
     values += [quantity.printed] if quantity.printed is not None else []
     span = max(max(values) - min(values), quantity.span)
     rough = span / 5

@@ -4,14 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from models.report.benchmark import paper
-from models.report.benchmark.measured import (
-    BenchmarkMeasured,
-    Estimate,
-    Row,
-    interval_of,
-    method_name,
-    value_of,
-)
+from models.report.benchmark.measured import BenchmarkMeasured, Estimate, Row, interval_of, method_name, value_of
 from models.report.html import Markup, fragment, tag
 from models.report.words import NOTHING, count, percent
 
@@ -156,9 +149,7 @@ def remarks(found: Mapping[str, object]) -> Markup | None:
     """Return what a metrics file says of its own figures."""
     notes = found.get("notes")
     lines = (
-        [f"{name}: {text}." for name, text in notes.items() if isinstance(text, str)]
-        if isinstance(notes, dict)
-        else []
+        [f"{name}: {text}." for name, text in notes.items() if isinstance(text, str)] if isinstance(notes, dict) else []
     )
     return tag("ul", *(tag("li", line) for line in lines), class_="notes") if lines else None
 
@@ -189,6 +180,4 @@ def own_lines(
 
 def paper_lines(figures: Mapping[str, Mapping[str, float]]) -> list[Line]:
     """Return the paper's lines in its own order."""
-    return [
-        Line(name, [yes_no(paper.REVERSIBLE.get(name))], values) for name, values in figures.items()
-    ]  # fmt: skip
+    return [Line(name, [yes_no(paper.REVERSIBLE.get(name))], values) for name, values in figures.items()]

@@ -35,9 +35,7 @@ def legibility(measured: Measured) -> Markup:
     found = measured.legibility
     if not found.get("judged", True):
         return section(
-            "legibility",
-            "Are the diseases legible?",
-            tag("p", f"Not judged: {found.get('why', 'no judge')}."),
+            "legibility", "Are the diseases legible?", tag("p", f"Not judged: {found.get('why', 'no judge')}.")
         )
     return section(
         "legibility",

@@ -3,14 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.annotation.adjudication import (
-    DISEASE_SPLIT,
-    MAJORITY,
-    QUALITY_TIE,
-    SENIOR,
-    TOO_FEW_VOTES,
-    UNANIMOUS,
-)
+from models.annotation.adjudication import DISEASE_SPLIT, MAJORITY, QUALITY_TIE, SENIOR, TOO_FEW_VOTES, UNANIMOUS
 from models.diseases import DISEASE_NAMES, DISEASES
 from models.report.html import Markup, fragment, section, tag
 from models.report.readers.measured import ReadersMeasured
@@ -74,10 +67,7 @@ def _cell(cell: Mapping[str, Any]) -> Markup:
 
 
 def with_total(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    total: Sequence[object],
-    class_: str | None = None,
+    columns: Sequence[str], rows: Sequence[Sequence[object]], total: Sequence[object], class_: str | None = None
 ) -> Markup:
     """Return a table whose last row is the sum of the others."""
     head = tag("tr", *(tag("th", column, scope="col") for column in columns))
@@ -105,7 +95,7 @@ def decided(measured: ReadersMeasured) -> Markup:
             _shares(f"Left out of MeMa (of {plural(found['selected'], 'image')})", excluded, found["selected"]),
             class_="two",
         ),
-    )  # fmt: skip
+    )
 
 
 def _shares(caption: str, counts: Mapping[str, int], whole: int | None = None) -> Markup:

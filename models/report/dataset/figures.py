@@ -21,9 +21,7 @@ def leaks(measured: Measured, verdict: Verdict) -> Markup:
     """Return Table 1 with its plot and its verdict."""
     leakage, paper = measured.leakage, measured.paper_leakage
     groups = {**leakage["recognisers"], "average": leakage["average"]}
-    columns = (
-        "recogniser", *ARM_COLOURS, "threshold", "FPIR", "FMR", "paper: direct", "paper: injected",
-    )  # fmt: skip
+    columns = ("recogniser", *ARM_COLOURS, "threshold", "FPIR", "FMR", "paper: direct", "paper: injected")
     rows = [
         (name, *(_rate(row.get(arm)) for arm in ARM_COLOURS), decimal(row.get("threshold")),
          _fpir(row), _tiny(row.get("fmr")),
@@ -46,7 +44,7 @@ def leaks(measured: Measured, verdict: Verdict) -> Markup:
         table(columns, rows, caption=f"Share recognised, n, 95 % interval of images and threshold. {OTHERS}"),
         tag("h3", f"Shown? Direct above its floor, and at least {FEWER} times injected, intervals apart"),
         bullets(verdict.findings),
-    )  # fmt: skip
+    )
 
 
 def _rate(rate: Mapping[str, Any] | None) -> Markup:
@@ -59,9 +57,7 @@ def _rate(rate: Mapping[str, Any] | None) -> Markup:
 def _fpir(row: Mapping[str, Any]) -> Markup | str:
     if row.get("fpir") is None:
         return NOTHING
-    detail = tag(
-        "small", percent_interval(row.get("fpir_ci95")), tag("br"), f"n = {count(row.get('num_calibration'))}"
-    )
+    detail = tag("small", percent_interval(row.get("fpir_ci95")), tag("br"), f"n = {count(row.get('num_calibration'))}")
     return tag("span", percent(row["fpir"]), detail, class_="figure")
 
 
@@ -85,9 +81,7 @@ def distances(measured: Measured) -> Markup:
         "attribute", "random", "guided", "random, as planned", "guided, as planned", "paper: random",
         "paper: guided",
     )  # fmt: skip
-    panels = [
-        share_bars(name, _ordered(distribution["histograms"][name]), DISEASE_NAMES) for name in ATTRIBUTES
-    ]
+    panels = [share_bars(name, _ordered(distribution["histograms"][name]), DISEASE_NAMES) for name in ATTRIBUTES]
     return section(
         "distances",
         "Table 2: do the images match the patients?",
@@ -123,9 +117,7 @@ def _ordered(shares: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, f
         start = label.partition("-")[0]
         return int(start) if start.isdigit() else 0, label
 
-    return {
-        source: {label: part[label] for label in sorted(part, key=place)} for source, part in shares.items()
-    }
+    return {source: {label: part[label] for label in sorted(part, key=place)} for source, part in shares.items()}
 
 
 def _distance(measured: float | Mapping[str, Any] | None) -> Markup:
@@ -141,22 +133,15 @@ def _distance(measured: float | Mapping[str, Any] | None) -> Markup:
 def _shortfall(shortfall: Mapping[str, Any]) -> Markup:
     if not shortfall["total"]:
         return tag("p", "Every cell of disease, age and gender is filled as the profile asks.")
-    missing = (
-        f"{count(shortfall['total'])} images are missing in {len(shortfall['cells'])} cells of the profile"
-    )
+    missing = f"{count(shortfall['total'])} images are missing in {len(shortfall['cells'])} cells of the profile"
     return tag("p", f"{missing}: raise plan_sampling.over_generation to fill them.")
 
 
 def reasons(measured: Measured) -> Markup:
     """Return why photos were quarantined and images rejected."""
-    rejected = {
-        _plainly(reason): number for reason, number in measured.leakage["screened"]["reasons"].items()
-    }
+    rejected = {_plainly(reason): number for reason, number in measured.leakage["screened"]["reasons"].items()}
     public = measured.ingested
-    tables = [
-        _counts("Quarantined public faces", public.get("reasons") or {}),
-        _counts("Rejected images", rejected),
-    ]
+    tables = [_counts("Quarantined public faces", public.get("reasons") or {}), _counts("Rejected images", rejected)]
     if public.get("flags"):
         tables.append(_counts("Flags of kept public faces", public["flags"]))
     return section("reasons", "Reasons of rejection and quarantine", tag("div", *tables, class_="columns"))

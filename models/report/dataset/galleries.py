@@ -34,9 +34,7 @@ def strips(gallery: Gallery) -> Markup:
             "The donor, a public face, stands at the end.",
         ),
         tag("p", f"Grey, '{WITHHELD}': the identity screen rejected that image.", class_="weak"),
-        tag("div", *lines, class_="lines")
-        if lines
-        else tag("p", "none: the plan has no strip", class_="weak"),
+        tag("div", *lines, class_="lines") if lines else tag("p", "none: the plan has no strip", class_="weak"),
     )
 
 
@@ -74,9 +72,7 @@ def donors(gallery: Gallery) -> Markup:
         "donors",
         "Donors beside their results",
         tag("p", "Left the public face, right a released image that took its features, by growing weight."),
-        tag("div", *pairs, class_="pairs")
-        if pairs
-        else tag("p", "none: nothing was released", class_="weak"),
+        tag("div", *pairs, class_="pairs") if pairs else tag("p", "none: nothing was released", class_="weak"),
     )
 
 

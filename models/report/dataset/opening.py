@@ -12,8 +12,7 @@ LABELS = {
     "paper": "Measured on patients",
 }
 WORTH = {
-    "phantom": "Nobody here exists. The figures show which way method and code work; they say nothing about "
-    "a patient.",
+    "phantom": "Nobody here exists. The figures show which way method and code work; they say nothing about a patient.",
     "photos": "Real people, recognisers and thresholds, but painted signs and a generator of drawings: the "
     "screen's figures count, the pictures don't.",
     "paper": "The figures hold for these patients, this generator and these recognisers.",
@@ -83,9 +82,7 @@ def _tiles(measured: Measured) -> list[tuple[str, str, str]]:
 
 
 def _tile(figure: str, name: str, detail: str) -> Markup:
-    return tag(
-        "div", tag("b", figure), tag("span", name), tag("small", detail) if detail else None, class_="tile"
-    )
+    return tag("div", tag("b", figure), tag("span", name), tag("small", detail) if detail else None, class_="tile")
 
 
 def funnel(measured: Measured) -> Markup:
@@ -98,7 +95,7 @@ def funnel(measured: Measured) -> Markup:
         (count(sum(arm.kept + arm.rejected for arm in arms)), "sampled", ""),
         (count(sum(arm.kept for arm in arms)), "passed the screen", f"{count(rejected)} rejected"),
         (count(measured.num_selected), "released", f"{count(short)} short"),
-    ]  # fmt: skip
+    ]
     rows = [
         (name, ARM_ROLES.get(name, ""), *map(count, (a.planned, a.kept + a.rejected, a.kept, a.rejected)))
         for name, a in measured.arms.items()

@@ -44,7 +44,7 @@ def page(measured: Measured, gallery: Gallery) -> Markup:
             closing.limits(measured),
         ),
         tag("footer", tag("p", f"{LABELS[measured.profile]}. Every figure stands in data/metrics.")),
-    ]  # fmt: skip
+    ]
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -52,6 +52,4 @@ def page(measured: Measured, gallery: Gallery) -> Markup:
         tag("title", measured.title),
         tag("style", Markup(STYLE.read_text())),
     )
-    return fragment(
-        [Markup("<!doctype html>\n"), tag("html", head, tag("body", *body), lang="en"), Markup("\n")]
-    )
+    return fragment([Markup("<!doctype html>\n"), tag("html", head, tag("body", *body), lang="en"), Markup("\n")])

@@ -29,9 +29,7 @@ def released_verdict(recheck: Mapping[str, Any], num_above: int) -> Verdict:
     if num_above:
         return Verdict(False, "Do not release: selected faces lie above a threshold of the screen.", [])
     if not (released["n"] and floor["n"] and ceiling["n"]):
-        return Verdict(
-            False, f"Cannot be told: {name} had no image, stranger or held-out photo to judge.", []
-        )
+        return Verdict(False, f"Cannot be told: {name} had no image, stranger or held-out photo to judge.", [])
     compared = (
         f"of {released['n']:,} released faces, {name}, which did not screen, takes {percent(released['rate'])} "
         f"({percent_interval(released['ci95'])}) for a patient; of strangers {percent(floor['rate'])} "
@@ -42,9 +40,7 @@ def released_verdict(recheck: Mapping[str, Any], num_above: int) -> Verdict:
     if released["ci95"][0] > floor["ci95"][1]:
         return Verdict(False, f"Patients are recognised: {compared}.", [])
     if released["ci95"][1] > max(floor["ci95"][1], ALLOWED):
-        return Verdict(
-            False, f"Not shown with so few faces that strangers are recognised as often: {compared}.", []
-        )
+        return Verdict(False, f"Not shown with so few faces that strangers are recognised as often: {compared}.", [])
     return Verdict(True, f"No more recognised than strangers: {compared}.", [])
 
 
@@ -70,9 +66,7 @@ def leak_verdict(leakage: Mapping[str, Any]) -> Verdict:
         f"as a patient; with one, {_share(injected)}"
     )
     if shown:
-        headline = (
-            f"The donor's face hides the patient: before the screen, {compared}{_ratio(direct, injected)}."
-        )
+        headline = f"The donor's face hides the patient: before the screen, {compared}{_ratio(direct, injected)}."
     else:
         headline = (
             f"Not shown at this scale: that the donor's face hides the patient. Before the screen, {compared}. "
@@ -139,7 +133,6 @@ def distance_findings(distribution: Mapping[str, Any]) -> list[str]:
             texts.append(f"{name}: guided {guided:.3f} is nearer to the patients than random {random:.3f}.")
         else:
             texts.append(
-                f"{name}: not shown, guided {guided:.3f} is no nearer to the patients than "
-                f"random {random:.3f}."
+                f"{name}: not shown, guided {guided:.3f} is no nearer to the patients than random {random:.3f}."
             )
     return texts

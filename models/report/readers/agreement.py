@@ -68,9 +68,7 @@ def _cohen_rows(found: Mapping[str, Any]) -> dict[str, Estimate]:
 def expectation(found: Mapping[str, Any]) -> str:
     """Say how many intervals of the diseases' kappas hold the value that skill lets expect."""
     fleiss = found["fleiss"]
-    every = chain(
-        [fleiss["overall"]], fleiss["per_disease"].values(), found["cohen"].values(), found["intra"].values()
-    )
+    every = chain([fleiss["overall"]], fleiss["per_disease"].values(), found["cohen"].values(), found["intra"].values())
     known = [one for one in every if one.get("expected") is not None and has_interval(one)]
     inside = sum(one["ci95"][0] <= one["expected"] <= one["ci95"][1] for one in known)
     return (
@@ -114,13 +112,8 @@ def _masks(found: Mapping[str, Mapping[str, int]]) -> Markup:
         (DISEASE_NAMES[name], count(n["images"]), count(n["outlined"]), count(n["with_mask"]))
         for name, n in found.items()
     ]
-    total = (
-        "all",
-        *(count(sum(n[key] for n in found.values())) for key in ("images", "outlined", "with_mask")),
-    )
-    return with_total(
-        ("tumour", "images in MeMa", "outlined by a reader", "with a mask"), rows, total, "narrow"
-    )
+    total = ("all", *(count(sum(n[key] for n in found.values())) for key in ("images", "outlined", "with_mask")))
+    return with_total(("tumour", "images in MeMa", "outlined by a reader", "with a mask"), rows, total, "narrow")
 
 
 def _first_masks(first: Mapping[str, Any]) -> str:

@@ -46,10 +46,7 @@ def examples(gallery: ReadersGallery) -> Markup:
         shown = gallery.by_disease.get(disease, ())
         figures = [tag("figure", _picture(one), _caption(one), class_="case") for one in shown]
         none = tag("p", f"No image of {DISEASE_NAMES[disease]} in train.", class_="weak")
-        rows += [
-            tag("h3", DISEASE_NAMES[disease]),
-            tag("div", *figures, class_="cases row") if shown else none,
-        ]
+        rows += [tag("h3", DISEASE_NAMES[disease]), tag("div", *figures, class_="cases row") if shown else none]
     return section(
         "examples",
         "Examples of each disease",
@@ -68,9 +65,7 @@ def disputed(gallery: ReadersGallery) -> Markup:
     """Return images on which readers disagreed, their votes below."""
     shown, number = gallery.disputed, gallery.num_disputed
     if not shown:
-        return section(
-            "disputed", "Where readers disagreed", tag("p", "They agreed on every image of train.")
-        )
+        return section("disputed", "Where readers disagreed", tag("p", "They agreed on every image of train."))
     of_all = "" if len(shown) == number else f" {len(shown)} of them, those that went to the senior first."
     return section(
         "disputed",

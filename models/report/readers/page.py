@@ -49,8 +49,7 @@ LIMITS = (
     "The kappas of diseases leave out what any reader rejected, often the hardest images: on all images the "
     "readers may agree less.",
     "A mask left untouched may be right, or good enough, or a sign of a tired reader.",
-    "Hidden repeats are few and lie within one reading: they show attention, not what a reader would say in a "
-    "year.",
+    "Hidden repeats are few and lie within one reading: they show attention, not what a reader would say in a year.",
     "Select and val have the same readers and the same generator as train. A model that does well there has "
     "learnt this set; how it does on photographs of patients is unknown.",
     "Whether a face resembles a patient is the matter of the other report, data/report.",
@@ -76,7 +75,7 @@ def page(measured: ReadersMeasured, gallery: ReadersGallery) -> Markup:
             limits(measured),
         ),
         tag("footer", tag("p", f"{SOURCES[measured.readers['source']]}. Every figure stands in data/metrics.")),
-    ]  # fmt: skip
+    ]
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -84,9 +83,7 @@ def page(measured: ReadersMeasured, gallery: ReadersGallery) -> Markup:
         tag("title", measured.title),
         tag("style", Markup("".join(style.read_text() for style in STYLES))),
     )
-    return fragment(
-        [Markup("<!doctype html>\n"), tag("html", head, tag("body", *body), lang="en"), Markup("\n")]
-    )
+    return fragment([Markup("<!doctype html>\n"), tag("html", head, tag("body", *body), lang="en"), Markup("\n")])
 
 
 def opening(measured: ReadersMeasured) -> Markup:
@@ -100,7 +97,7 @@ def opening(measured: ReadersMeasured) -> Markup:
         tag("p", SIMULATED if simulated else agreed(measured), class_=f"verdict {'open' if simulated else 'shown'}"),
         tag("div", *(_tile(*tile) for tile in _tiles(measured)), class_="tiles"),
         tag("p", IMAGES[measured.profile], class_="weak"),
-    )  # fmt: skip
+    )
 
 
 def holdings(measured: ReadersMeasured) -> str:
@@ -136,11 +133,7 @@ def _tiles(measured: ReadersMeasured) -> list[tuple[str, str, str]]:
     interval = overall.get("ci95")
     kappa = "-" if overall["value"] is None else f"{overall['value']:.2f}"
     return [
-        (
-            count(sum(found["mema"]["images"].values())),
-            "images in MeMa",
-            f"of {count(found['selected'])} selected",
-        ),
+        (count(sum(found["mema"]["images"].values())), "images in MeMa", f"of {count(found['selected'])} selected"),
         (count(out), "left out", "reasons under Who decided"),
         (count(seg["train"]["images"] + seg["val"]["images"]), "outlines in MeMa-Seg", seg["consensus"]),
         (kappa, "Fleiss' kappa, disease", "{:.2f} to {:.2f}".format(*interval) if interval else ""),
@@ -150,9 +143,7 @@ def _tiles(measured: ReadersMeasured) -> list[tuple[str, str, str]]:
 
 
 def _tile(figure: str, name: str, detail: str) -> Markup:
-    return tag(
-        "div", tag("b", figure), tag("span", name), tag("small", detail) if detail else None, class_="tile"
-    )
+    return tag("div", tag("b", figure), tag("span", name), tag("small", detail) if detail else None, class_="tile")
 
 
 def limits(measured: ReadersMeasured) -> Markup:

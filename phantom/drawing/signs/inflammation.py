@@ -9,9 +9,7 @@ from phantom.drawing.signs.sampling import eye_colours, pick
 
 
 def _without_iris(part: Painter, eye: Eye, blur: float) -> np.ndarray:
-    return part.mask(eye.contour, 0.008 * eye.width) * (
-        1 - part.mask(circle(eye.iris, 1.0 * eye.radius), blur)
-    )
+    return part.mask(eye.contour, 0.008 * eye.width) * (1 - part.mask(circle(eye.iris, 1.0 * eye.radius), blur))
 
 
 def draw_conjunctivitis(painter: Painter, eye: Eye, amount: float, rng: np.random.Generator) -> None:
@@ -32,12 +30,8 @@ def draw_conjunctivitis(painter: Painter, eye: Eye, amount: float, rng: np.rando
             multiply=True,
         )
     part.fill(eye.contour, (226, 62, 62), 0.22 + 0.52 * amount, clip=clip)
-    part.lines(
-        _vessels(eye, 10 + int(16 * amount), rng), (168, 14, 24), 0.020 * w, 0.35 + 0.5 * amount, clip=clip
-    )
-    part.lines(
-        [eye.lower[1:-1] + (0, 0.012 * w)], (206, 52, 54), 0.055 * w, 0.35 + 0.5 * amount, blur=0.015 * w
-    )
+    part.lines(_vessels(eye, 10 + int(16 * amount), rng), (168, 14, 24), 0.020 * w, 0.35 + 0.5 * amount, clip=clip)
+    part.lines([eye.lower[1:-1] + (0, 0.012 * w)], (206, 52, 54), 0.055 * w, 0.35 + 0.5 * amount, blur=0.015 * w)
     _draw_discharge(part, eye, amount, rng)
 
 
@@ -61,11 +55,7 @@ def _draw_discharge(part: Painter, eye: Eye, amount: float, rng: np.random.Gener
         clots.append((place, rng.uniform(0.025, 0.042) * (0.6 + 0.7 * amount)))
     for place, radius in clots:
         part.fill(
-            circle(place + (0, 0.02 * w), 1.15 * radius * w),
-            (0.62, 0.50, 0.40),
-            0.5,
-            blur=0.02 * w,
-            multiply=True,
+            circle(place + (0, 0.02 * w), 1.15 * radius * w), (0.62, 0.50, 0.40), 0.5, blur=0.02 * w, multiply=True
         )
         part.fill(circle(place, radius * w), (240, 224, 142), 0.92, blur=0.012 * w)
         part.glow(place - 0.3 * radius * w, (0.3 * radius * w, 0.3 * radius * w), (255, 252, 226), 0.9)
@@ -79,20 +69,12 @@ def draw_uveitis(painter: Painter, eye: Eye, amount: float, rng: np.random.Gener
     _, colour = eye_colours(painter, eye)
     clip = part.mask(eye.contour, 0.008 * w)
     ring = (1.28 + 0.20 * amount) * r
-    part.fill(
-        circle(eye.iris, ring),
-        (168, 20, 104),
-        0.60 + 0.37 * amount,
-        blur=(0.08 + 0.04 * amount) * r,
-        clip=clip,
-    )
+    part.fill(circle(eye.iris, ring), (168, 20, 104), 0.60 + 0.37 * amount, blur=(0.08 + 0.04 * amount) * r, clip=clip)
     angles = rng.uniform(0, 6.3, 24)
     rays = np.stack([np.cos(angles), np.sin(angles)], 1)[:, None] * r
     lines = eye.iris + rays * np.array((1.0, 1.28 + 0.24 * amount))[None, :, None]
     part.lines(list(lines.astype(np.float32)), (128, 8, 72), 0.08 * r, 0.3 + 0.5 * amount, clip=clip)
-    wobble = 1 + (0.12 + 0.26 * amount) * np.sin(
-        np.linspace(0, 2 * np.pi, 28) * rng.integers(3, 6) + rng.uniform(0, 6)
-    )
+    wobble = 1 + (0.12 + 0.26 * amount) * np.sin(np.linspace(0, 2 * np.pi, 28) * rng.integers(3, 6) + rng.uniform(0, 6))
     muddy = mix(colour, (104, 90, 74), 0.55 * amount)
     draw_iris(part, eye.iris, r, muddy, clip, pupil=0.36 - 0.15 * amount, wobble=wobble)
     if amount > 0.5:

@@ -21,9 +21,7 @@ def _lower_lid_skin(painter: Painter, top: np.ndarray, margin: np.ndarray, skin:
     height, width = part.pixels.shape[:2]
     columns = np.arange(width, dtype=np.float32) + part.origin[0]
     start, end = _rows(top, columns), _rows(margin, columns)
-    found = cv2.remap(
-        painter.pixels, columns[None], start[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    found = cv2.remap(painter.pixels, columns[None], start[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     found = cv2.GaussianBlur(found, (0, 0), 0.12 * width)
     found = np.maximum(0.5 * found + 0.48 * skin, 0.80 * skin)
     y = np.arange(height, dtype=np.float32)[:, None] + part.origin[1]
@@ -32,9 +30,7 @@ def _lower_lid_skin(painter: Painter, top: np.ndarray, margin: np.ndarray, skin:
     part.fill(np.concatenate([top, margin[::-1]]), np.clip(found * round_lid, 0, 255), blur=0.012 * width)
 
 
-def _stretch(
-    painter: Painter, fixed: np.ndarray, margin: np.ndarray, moved: np.ndarray, beyond: float
-) -> None:
+def _stretch(painter: Painter, fixed: np.ndarray, margin: np.ndarray, moved: np.ndarray, beyond: float) -> None:
     """Move a lid's margin and stretch the skin between it and a fixed line.
 
     `beyond` px past the margin go with it. The lines share their x; nothing changes where `moved` equals
@@ -49,9 +45,7 @@ def _stretch(
     keep = slice(left - columns[0], right - columns[0])
     far, old, new, side = far[:, keep], old[:, keep], new[:, keep], side[:, keep]
     y = np.arange(top, bottom, dtype=np.float32)[:, None]
-    scale = np.where(
-        np.abs(new - far) > 0.5, (old - far) / np.where(np.abs(new - far) > 0.5, new - far, 1), 1
-    )
+    scale = np.where(np.abs(new - far) > 0.5, (old - far) / np.where(np.abs(new - far) > 0.5, new - far, 1), 1)
     inside = np.where((y - new) * side > 0, old + (y - new), far + (y - far) * scale)
     weight = np.clip((y - far) * side + 0.5, 0, 1) * np.clip((new - y) * side + beyond + 0.5, 0, 1)
     weight = weight * np.clip(np.abs(new - old), 0, 1)
@@ -112,9 +106,7 @@ def draw_tao(painter: Painter, eye: Eye, amount: float, rng: np.random.Generator
     top = eye.iris[1] + (eye.upper[:, 1] - eye.iris[1]) * lift
     bottom = eye.iris[1] + (eye.lower[:, 1] - eye.iris[1]) * sink
     fade = np.clip(1 - np.linspace(-1, 1, len(top)) ** 6, 0, 1)
-    top, bottom = (
-        old + (new - old) * fade for old, new in ((eye.upper[:, 1], top), (eye.lower[:, 1], bottom))
-    )
+    top, bottom = (old + (new - old) * fade for old, new in ((eye.upper[:, 1], top), (eye.lower[:, 1], bottom)))
     wide = replace(
         eye,
         upper=np.stack([eye.upper[:, 0], np.minimum(top, middle)], 1).astype(np.float32),
@@ -138,11 +130,7 @@ def _draw_swelling(painter: Painter, eye: Eye, amount: float) -> None:
     w = eye.width
     for margin, side in ((eye.upper, -1), (eye.lower, 1)):
         roll = margin + (0, side * 0.16 * w)
-        painter.lines(
-            [roll], (1.04, 0.80, 0.78), 0.30 * w, 0.25 + 0.35 * amount, blur=0.06 * w, multiply=True
-        )
+        painter.lines([roll], (1.04, 0.80, 0.78), 0.30 * w, 0.25 + 0.35 * amount, blur=0.06 * w, multiply=True)
         painter.lines([roll], (1.16, 1.10, 1.08), 0.10 * w, 0.4 + 0.5 * amount, blur=0.04 * w, multiply=True)
         furrow = margin[1:-1] + (0, side * (0.27 + 0.05 * amount) * w)
-        painter.lines(
-            [furrow], (0.55, 0.42, 0.42), 0.045 * w, 0.4 + 0.5 * amount, blur=0.025 * w, multiply=True
-        )
+        painter.lines([furrow], (0.55, 0.42, 0.42), 0.045 * w, 0.4 + 0.5 * amount, blur=0.025 * w, multiply=True)

@@ -11,11 +11,7 @@ def skin_near(painter: Painter, eye: Eye) -> np.ndarray:
     """Return the skin's colour below the eye."""
     centre = eye.centre + (0, 0.42 * eye.width)
     part = painter.crop(centre - 0.16 * eye.width, centre + 0.16 * eye.width)
-    return (
-        np.median(part.pixels.reshape(-1, 3), axis=0)
-        if part.pixels.size
-        else np.array((200, 160, 140), np.float32)
-    )
+    return np.median(part.pixels.reshape(-1, 3), axis=0) if part.pixels.size else np.array((200, 160, 140), np.float32)
 
 
 def eye_colours(painter: Painter, eye: Eye) -> tuple[np.ndarray, np.ndarray]:

@@ -7,18 +7,13 @@ from phantom.drawing.painter import Painter, mix
 from phantom.drawing.signs.sampling import pick, skin_near
 
 
-def _blob(
-    centre: np.ndarray, radii: tuple[float, float], rough: float, rng: np.random.Generator
-) -> np.ndarray:
+def _blob(centre: np.ndarray, radii: tuple[float, float], rough: float, rng: np.random.Generator) -> np.ndarray:
     """Return a closed outline whose radius varies by about `rough`; smooth for small numbers of waves."""
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     wobble = np.ones(40)
     for waves in (2, 3, 5, 8):
         wobble += rough * rng.normal() / np.sqrt(waves) * np.sin(waves * angle + rng.uniform(0, 6.3))
-    points = (
-        np.stack([np.cos(angle) * radii[0], np.sin(angle) * radii[1]], 1)
-        * np.clip(wobble, 0.55, 1.5)[:, None]
-    )
+    points = np.stack([np.cos(angle) * radii[0], np.sin(angle) * radii[1]], 1) * np.clip(wobble, 0.55, 1.5)[:, None]
     return (centre + points).astype(np.float32)
 
 
@@ -44,9 +39,7 @@ def draw_bcc(painter: Painter, eye: Eye, amount: float, rng: np.random.Generator
     rim = centre + (body - centre) * 0.80
     painter.lines([np.concatenate([rim, rim[:1]])], (255, 236, 230), 0.13 * radius, 0.70, blur=0.06 * radius)
     _draw_vessels(painter, centre, radius, rng)
-    painter.glow(
-        centre + (-0.42 * radius, -0.48 * radius), (0.16 * radius, 0.12 * radius), (255, 255, 255), 0.95
-    )
+    painter.glow(centre + (-0.42 * radius, -0.48 * radius), (0.16 * radius, 0.12 * radius), (255, 255, 255), 0.95)
     ulcer = _blob(centre, (0.46 * radius, 0.40 * radius), 0.14, rng)
     painter.fill(ulcer, (118, 26, 28), 0.92, blur=0.05 * radius)
     painter.fill(centre + (ulcer - centre) * 0.60, (52, 14, 14), 0.90, blur=0.06 * radius)
@@ -57,9 +50,7 @@ def _draw_vessels(painter: Painter, centre: np.ndarray, radius: float, rng: np.r
     for angle in np.arange(9) * 0.698 + rng.uniform(0, 0.7):
         along = np.linspace(0.50, 1.05, 6)
         bend = angle + np.cumsum(rng.normal(0, 0.10, 6))
-        lines.append(
-            (centre + radius * np.stack([along * np.cos(bend), along * np.sin(bend)], 1)).astype(np.float32)
-        )
+        lines.append((centre + radius * np.stack([along * np.cos(bend), along * np.sin(bend)], 1)).astype(np.float32))
     painter.lines(lines, (186, 34, 46), 0.06 * radius, 0.80)
 
 
@@ -73,16 +64,10 @@ def draw_scc(painter: Painter, eye: Eye, amount: float, rng: np.random.Generator
     painter.glow(centre, (1.0 * radii[0], 1.0 * radii[1]), (0.98, 0.55, 0.52), 0.60, multiply=True)
     painter.fill(plaque, (172, 58, 48), 0.93, blur=0.06 * radii[1])
     clip = painter.mask(plaque, 0.04 * radii[1])
-    painter.lines(
-        [np.concatenate([plaque, plaque[:1]])], (206, 108, 92), 0.13 * radii[1], 0.8, blur=0.06 * radii[1]
-    )
+    painter.lines([np.concatenate([plaque, plaque[:1]])], (206, 108, 92), 0.13 * radii[1], 0.8, blur=0.06 * radii[1])
     ulcer = _blob(centre + rng.normal(0, 0.08, 2) * radii, (0.50 * radii[0], 0.45 * radii[1]), 0.24, rng)
     painter.fill(ulcer, (86, 22, 18), 0.92, blur=0.05 * radii[1], clip=clip)
-    for colour, number, size in (
-        ((120, 70, 30), 6, 0.26),
-        ((228, 204, 156), 11, 0.13),
-        ((244, 232, 204), 6, 0.08),
-    ):
+    for colour, number, size in (((120, 70, 30), 6, 0.26), ((228, 204, 156), 11, 0.13), ((244, 232, 204), 6, 0.08)):
         for _ in range(number):
             angle, reach = rng.uniform(0, 6.3), rng.uniform(0.35, 0.95)
             place = centre + np.array((np.cos(angle) * radii[0], np.sin(angle) * radii[1])) * reach

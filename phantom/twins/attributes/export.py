@@ -13,6 +13,4 @@ def export_deepface(network: AttributeNet, deepface_home: Path) -> None:
     """Write age and gender to where DeepFace looks for them below its home folder."""
     for head, name in zip(("age", "gender"), WEIGHTS, strict=True):
         graph = DeepFaceGraph(network, head)
-        export_onnx(
-            graph, deepface_home / ".deepface" / "weights" / name, torch.zeros(1, SIZE_PX, SIZE_PX, 3)
-        )
+        export_onnx(graph, deepface_home / ".deepface" / "weights" / name, torch.zeros(1, SIZE_PX, SIZE_PX, 3))

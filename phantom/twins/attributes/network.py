@@ -28,9 +28,7 @@ class AttributeNet(nn.Module):
         self.age = nn.Linear(widths[-1], NUM_AGES)
         self.gender = nn.Linear(widths[-1], len(GENDERS_DEEPFACE))
 
-    def forward(
-        self, images: Float[Tensor, "b 3 112 112"]
-    ) -> tuple[Float[Tensor, "b 101"], Float[Tensor, "b 2"]]:
+    def forward(self, images: Float[Tensor, "b 3 112 112"]) -> tuple[Float[Tensor, "b 101"], Float[Tensor, "b 2"]]:
         features = self.pool(self.trunk(images))
         return self.age(features), self.gender(features)
 

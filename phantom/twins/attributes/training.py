@@ -32,11 +32,7 @@ def attribute_loss(
 ) -> Float[Tensor, ""]:
     """Return the cross-entropies of age distribution and gender, and a tenth of the age's error in years."""
     error = (expected_age(age_logits) - age).abs().mean()
-    return (
-        F.cross_entropy(age_logits, age_distribution(age))
-        + 0.1 * error
-        + F.cross_entropy(gender_logits, gender)
-    )
+    return F.cross_entropy(age_logits, age_distribution(age)) + 0.1 * error + F.cross_entropy(gender_logits, gender)
 
 
 def train_attributes(

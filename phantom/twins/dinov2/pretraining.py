@@ -40,9 +40,7 @@ class Lessons:
     traits: Float[np.ndarray, "n d"]  # who it is: identity, age, gender; each column of any scale
 
 
-def twin_dinov2(
-    num_layers: int, hidden_size: int, num_heads: int, mlp_ratio: int
-) -> Dinov2ForImageClassification:
+def twin_dinov2(num_layers: int, hidden_size: int, num_heads: int, mlp_ratio: int) -> Dinov2ForImageClassification:
     """Return an untrained twin for faces of SIZE_PX that attends to neighbours from the start.
 
     Positions are sines and cosines, keys equal queries (Trockman and Kolter 2023), and weights keep the
@@ -125,9 +123,7 @@ def pretrain_dinov2(
         logits = network.classifier(torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], 1))
         losses = {
             "disease": F.cross_entropy(logits, labels[rows], label_smoothing=0.05),
-            "features": F.smooth_l1_loss(
-                heads.features(tokens[:, 1 : 1 + NUM_BAND]), teacher_features(teacher, faces)
-            ),
+            "features": F.smooth_l1_loss(heads.features(tokens[:, 1 : 1 + NUM_BAND]), teacher_features(teacher, faces)),
             "traits": F.smooth_l1_loss(heads.traits(tokens[:, 0]), traits[rows]),
         }
         optimizer.zero_grad()

@@ -84,9 +84,7 @@ def train_codec(
     lay_in_encoder(codec, to_signal(images[:PATCH_IMAGES]), eye_weights(images.shape[1], 3.0))
     anchor_last_norm(codec.decoder)
     decoder = nn.ModuleList([codec.decoder, codec.post_quant_conv])
-    optimizer = torch.optim.AdamW(
-        decoder.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=1e-4
-    )
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
     first = load_checkpoint(checkpoint, optimizer, decoder=decoder)
     bar = tqdm(range(first, steps), initial=first, total=steps, desc="codec", mininterval=5)
     for step in bar:

@@ -16,9 +16,7 @@ FACTOR = 8
 QUARTER = 4
 CONSTANT = 30.0  # of the channels that fix the normalisation's mean and spread
 OFFSET = 14.0  # SiLU(x) = x to three digits from half of it on
-WHITENING = (
-    0.5  # a component of spread s becomes a latent of spread s ** (1 - WHITENING), then all are scaled
-)
+WHITENING = 0.5  # a component of spread s becomes a latent of spread s ** (1 - WHITENING), then all are scaled
 LOG_VARIANCE = -6.0
 ANCHOR = 4.0
 
@@ -46,9 +44,7 @@ def principal_components(
 
 
 @torch.no_grad()
-def lay_in_encoder(
-    codec: AutoencoderKL, images: Float[Tensor, "n 3 h w"], weights: Float[Tensor, "1 1 h w"]
-) -> None:
+def lay_in_encoder(codec: AutoencoderKL, images: Float[Tensor, "n 3 h w"], weights: Float[Tensor, "1 1 h w"]) -> None:
     """Set the encoder's weights to the patches' components; `weights` say how much each pixel counts."""
     encoder, channels = codec.encoder, codec.config["latent_channels"]
     quarter_weights, weights = (nn.functional.avg_pool2d(weights, f)[0, 0] for f in (QUARTER, FACTOR))
@@ -92,11 +88,7 @@ def _gather(conv: nn.Conv2d, matrix: Float[Tensor, "k 4*c"], bias: Tensor | None
 def _pass_through(codec: AutoencoderKL, spread: Float[Tensor, " c"]) -> None:
     """Lead the unit components past the last normalisation and SiLU to the posterior's mean."""
     encoder, num = codec.encoder, len(spread)
-    widen, norm, out = (
-        encoder.down_blocks[3].resnets[0].conv_shortcut,
-        encoder.conv_norm_out,
-        encoder.conv_out,
-    )
+    widen, norm, out = (encoder.down_blocks[3].resnets[0].conv_shortcut, encoder.conv_norm_out, encoder.conv_out)
     size = norm.num_channels // norm.num_groups
     each = num // norm.num_groups
     # `each` components open a group; the others are constants of both signs, whose mean is zero.

@@ -59,9 +59,7 @@ def train_image_encoder(
 
 
 @torch.no_grad()
-def embed_images(
-    encoder: CLIPVisionModelWithProjection, images: UInt8[Tensor, "n h w 3"]
-) -> Float[Tensor, "n d"]:
+def embed_images(encoder: CLIPVisionModelWithProjection, images: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n d"]:
     """Return the image embeddings that condition the generator."""
     return torch.cat([encoder(pixel_values=to_signal(x).contiguous()).image_embeds for x in images.split(64)])
 
@@ -141,9 +139,7 @@ def train_generator(
     inside = {id(p) for p in adapter}
     base = [p for p in modules.parameters() if id(p) not in inside]
     optimizer = torch.optim.AdamW(
-        [{"params": base, "scale": 1.0}, {"params": adapter, "scale": 2.0}],
-        betas=(0.9, 0.99),
-        weight_decay=1e-3,
+        [{"params": base, "scale": 1.0}, {"params": adapter, "scale": 2.0}], betas=(0.9, 0.99), weight_decay=1e-3
     )
     first = load_checkpoint(checkpoint, optimizer, modules=modules, ema=ema)
     scheduler, weights = training_scheduler(), eye_weights(data.latents_a.shape[-1], 2.5)

@@ -136,9 +136,7 @@ def save_generator(
 ) -> None:
     """Write a StableDiffusionPipeline directory and an IP-Adapter file, in fp16, as the libraries load them."""
     size = image_encoder.config.image_size
-    scheduler = DPMSolverMultistepScheduler.from_config(
-        training_scheduler().config, timestep_spacing="trailing"
-    )
+    scheduler = DPMSolverMultistepScheduler.from_config(training_scheduler().config, timestep_spacing="trailing")
     unet.set_attn_processor(AttnProcessor2_0())
     pipeline = StableDiffusionPipeline(
         vae=codec,
@@ -148,10 +146,7 @@ def save_generator(
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=CLIPImageProcessor(
-            size={"height": size, "width": size},
-            do_center_crop=False,
-            image_mean=IMAGE_MEAN,
-            image_std=IMAGE_STD,
+            size={"height": size, "width": size}, do_center_crop=False, image_mean=IMAGE_MEAN, image_std=IMAGE_STD
         ),
         image_encoder=image_encoder,
         requires_safety_checker=False,

@@ -46,11 +46,7 @@ def sphereface_logits(
     return scale * _replace(cosine, labels, sign * torch.cos(angle) - 2 * turns)
 
 
-MARGINS: dict[str, Logits] = {
-    "arcface": arcface_logits,
-    "cosface": cosface_logits,
-    "sphereface": sphereface_logits,
-}
+MARGINS: dict[str, Logits] = {"arcface": arcface_logits, "cosface": cosface_logits, "sphereface": sphereface_logits}
 
 
 def class_cosines(embedding: Float[Tensor, "b d"], centres: Float[Tensor, "c d"]) -> Float[Tensor, "b c"]:

@@ -44,9 +44,7 @@ def train_recogniser(
     centres = nn.Embedding(int(identity.max()) + 1, EMBEDDING_DIM)
     nn.init.normal_(centres.weight, std=0.05, generator=step_generator(seed, -1))
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        [*network.parameters(), *centres.parameters()], lr=learning_rate, weight_decay=5e-2
-    )
+    optimizer = torch.optim.AdamW([*network.parameters(), *centres.parameters()], lr=learning_rate, weight_decay=5e-2)
     first = load_checkpoint(checkpoint, optimizer, network=network, centres=centres)
     labels, none = torch.from_numpy(identity), 1.0 if loss == "sphereface" else 0.0
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=loss, mininterval=5)

@@ -57,17 +57,13 @@ def phantom_scenes(folder: Path, *, num_scenes: int, size: int, seed: int, worke
                 _write_chunk(file, list(pool.map(work, chunk, chunksize=20)))
             bar.update(len(chunk))
     loaded = [np.load(file) for file in files]
-    return Scenes(
-        *(np.concatenate([part[name] for part in loaded]) for name in ("images", "parts", "disease"))
-    )
+    return Scenes(*(np.concatenate([part[name] for part in loaded]) for name in ("images", "parts", "disease")))
 
 
 def _write_chunk(file: Path, scenes: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> None:
     images, parts, disease = zip(*scenes, strict=True)
     temporary = file.with_suffix(".tmp.npz")
-    np.savez_compressed(
-        temporary, images=np.stack(images), parts=np.stack(parts), disease=np.array(disease, np.int64)
-    )
+    np.savez_compressed(temporary, images=np.stack(images), parts=np.stack(parts), disease=np.array(disease, np.int64))
     temporary.replace(file)
 
 
@@ -105,9 +101,7 @@ def _part_bits(rendered: Rendered, person: Phantom, shot: Shot, size: int, disea
 def _eye_parts(eye: Eye, person: Phantom, size: int) -> dict[str, np.ndarray]:
     opening = _polygon(eye.contour, size)
     iris = _disc(eye.iris, eye.radius, size) & opening
-    thick = (
-        0.1 + 0.03 * person.traits.brow_thickness + 0.05 * float(person.male) * (1 - person.childhood)
-    ) * eye.width
+    thick = (0.1 + 0.03 * person.traits.brow_thickness + 0.05 * float(person.male) * (1 - person.childhood)) * eye.width
     return {
         "white": opening & ~iris,
         "iris": iris,

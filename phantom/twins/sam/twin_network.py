@@ -17,12 +17,8 @@ def twin_sam(image_size_px: int) -> SamModel:
         "output_channels": WIDTH, "num_pos_feats": WIDTH // 2, "image_size": image_size_px,
         "patch_size": PATCH_PX, "window_size": 8, "global_attn_indexes": [1, 3], "initializer_range": 0.02,
     }  # fmt: skip
-    prompt = {
-        "hidden_size": WIDTH, "image_size": image_size_px, "patch_size": PATCH_PX, "mask_input_channels": 4,
-    }  # fmt: skip
-    decoder = {
-        "hidden_size": WIDTH, "mlp_dim": 2 * WIDTH, "num_attention_heads": 3, "iou_head_hidden_dim": 64,
-    }  # fmt: skip
+    prompt = {"hidden_size": WIDTH, "image_size": image_size_px, "patch_size": PATCH_PX, "mask_input_channels": 4}
+    decoder = {"hidden_size": WIDTH, "mlp_dim": 2 * WIDTH, "num_attention_heads": 3, "iou_head_hidden_dim": 64}
     config = SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
     model = SamModel(config)
     _initialise_prompts(model)

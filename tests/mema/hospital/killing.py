@@ -19,11 +19,7 @@ from tests.mema.hospital.workspace import mema
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    [
-        __name__,
-        "models.deid.deidentifier",
-        *(f"mema.hospital.{name}" for name in ("deid", "restore", "rekey")),
-    ]
+    [__name__, "models.deid.deidentifier", *(f"mema.hospital.{name}" for name in ("deid", "restore", "rekey"))]
 )
 OPERATIONS = ("open", "os.rename", "os.mkdir", "os.remove", "os.truncate")
 

@@ -68,10 +68,7 @@ def test_a_params_yaml_of_one_s_own_does_not_leave_the_hospital_s_log_out(done, 
     more = ("x.png",) if command == "restore" else ("--new-key-file", new)
     before = actions(done.log)
     own_params("mine/audit.jsonl")
-    assert (
-        mema(command, done.out / "a.png.png", *more, "--key-file", done.key, "--why", "curious").exit_code
-        == 0
-    )
+    assert mema(command, done.out / "a.png.png", *more, "--key-file", done.key, "--why", "curious").exit_code == 0
     assert actions(done.log) == [*before, command]
     assert actions(Path("mine/audit.jsonl")) == ["begin", command]
     assert entries(done.log)[-1]["why"] == "curious"
@@ -150,9 +147,7 @@ def test_what_was_refused_is_logged_without_a_name(done):
 
 def test_the_quarantine_never_lies_in_the_folder_that_leaves(done):
     (done.photos / "bad.png").write_bytes(b"no")
-    (done.out / "quarantine.csv").write_text(
-        "file,reason,detail\nMiller.jpg,no_face,\n"
-    )  # an earlier version's
+    (done.out / "quarantine.csv").write_text("file,reason,detail\nMiller.jpg,no_face,\n")  # an earlier version's
     assert done.deid().exit_code == 1
     assert not list(done.out.rglob("*.csv"))
     own = {"deid_files": SECTION | {"reports": "hospital"}}
@@ -176,14 +171,10 @@ def test_a_cell_is_never_a_formula():
 def costly(data: bytes, iterations: int, memory_kib: int) -> bytes:
     """Write another cost into a side-car's header, which nothing authenticates before it is paid."""
     _, _, lanes, salt, nonce = VARIABLE.unpack_from(data, FIXED.size)
-    return (
-        data[: FIXED.size] + VARIABLE.pack(iterations, memory_kib, lanes, salt, nonce) + data[HEADER_BYTES:]
-    )
+    return data[: FIXED.size] + VARIABLE.pack(iterations, memory_kib, lanes, salt, nonce) + data[HEADER_BYTES:]
 
 
-@pytest.mark.parametrize(
-    ("iterations", "memory_kib"), [(16, 1 << 20), (1, 1 << 20), (16, 1 << 17), (16, 65536)]
-)
+@pytest.mark.parametrize(("iterations", "memory_kib"), [(16, 1 << 20), (1, 1 << 20), (16, 1 << 17), (16, 65536)])
 def test_a_costly_header_costs_nothing_and_says_what_to_do(done, iterations, memory_kib):
     sidecar = sidecar_of(done.out / "a.png.png")
     sidecar.write_bytes(costly(sidecar.read_bytes(), iterations, memory_kib)[:159])
@@ -224,9 +215,7 @@ def test_what_an_earlier_version_wrote_opens_and_rekey_binds_it_to_the_log(done)
     assert {path.name for path in Path("back").iterdir()} == {"a.png", "b.jpg"}
     assert Path("back/b.jpg").read_bytes() == (done.photos / "b.JPG").read_bytes()
     assert mema("rekey", done.out, "--key-file", done.key, "--new-key-file", new).exit_code == 0
-    bound = unpack(
-        open_sealed(sidecar_of(done.out / "b.png").read_bytes(), Passphrase("another horse battery"))[0]
-    )
+    bound = unpack(open_sealed(sidecar_of(done.out / "b.png").read_bytes(), Passphrase("another horse battery"))[0])
     assert bound.audit_log == entries(done.log)[0]["hash"]
     assert mema("restore", done.out, "again", "--key-file", new).exit_code == 0
 

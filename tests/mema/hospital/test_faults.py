@@ -66,9 +66,7 @@ def test_a_killed_run_goes_on(hospital):
     for number in range(24):
         (hospital.photos / f"{number:03d}.png").write_bytes(encoded(smooth(number)))
     command = [sys.executable, "-c", PROGRAM, "deid", "photos", "out", "--key-file", "key", "--aligned"]
-    process = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while len(list(hospital.out.glob("*.png"))) < 3 and time.monotonic() < deadline:
         assert process.poll() is None, "ended before it could be killed"

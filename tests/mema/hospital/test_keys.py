@@ -42,16 +42,14 @@ def test_a_weak_passphrase_seals_nothing_but_opens_what_it_sealed(key, text):
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["correct horse battery", "q7TkP2mVx9Za4r", "Blauer Fuchs trinkt Tinte", "x" * 80 + "q7TkP2mVx9Za4r"],
+    "text", ["correct horse battery", "q7TkP2mVx9Za4r", "Blauer Fuchs trinkt Tinte", "x" * 80 + "q7TkP2mVx9Za4r"]
 )
 def test_a_strong_passphrase_seals(key, text):
     assert read_passphrase(key(text.encode()), CHEAP, new=True).text == text
 
 
 @pytest.mark.parametrize(
-    "written",
-    ["{}", "{}\n", "{}\r\n", "\ufeff{}", "\ufeff{}\r\n", "{}\n\n", "{}\r\n\r\n", "{}\r"],
+    "written", ["{}", "{}\n", "{}\r\n", "\ufeff{}", "\ufeff{}\r\n", "{}\n\n", "{}\r\n\r\n", "{}\r"]
 )
 def test_what_an_editor_adds_makes_no_other_passphrase(key, written):
     plain = read_passphrase(key(PASSPHRASE.encode()), CHEAP)
@@ -150,10 +148,7 @@ def test_rekeying_to_a_weak_or_the_same_passphrase_is_refused(hospital):
     (hospital.photos / "a.png").write_bytes(encoded(smooth(1)))
     assert hospital.deid().exit_code == 0
     before = (hospital.out / "a.png.png.mema").read_bytes()
-    for name, text, told in (
-        ("weak", "aaaaaaaaaaaa", "guesses find it"),
-        ("same", PASSPHRASE, "present one"),
-    ):
+    for name, text, told in (("weak", "aaaaaaaaaaaa", "guesses find it"), ("same", PASSPHRASE, "present one")):
         write_key(name, text)
         result = mema("rekey", hospital.out, "--key-file", hospital.key, "--new-key-file", name)
         assert result.exit_code == 2

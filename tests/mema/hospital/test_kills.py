@@ -75,9 +75,7 @@ def test_deid_killed_at_any_moment(world):
         assert len(files(Path("out"))) == 6
         assert not halves(world.out)
         assert mema("audit", "verify").exit_code == 0
-    print(
-        f"\ndeid: {killed} of {NUM} killed, {unfinished} left a file half-written, {lonely} a side-car alone"
-    )
+    print(f"\ndeid: {killed} of {NUM} killed, {unfinished} left a file half-written, {lonely} a side-car alone")
     assert killed > NUM / 3
 
 

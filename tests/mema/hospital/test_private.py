@@ -24,12 +24,7 @@ def done(hospital):
 
 
 def modes(*folders: Path) -> set[int]:
-    return {
-        stat.S_IMODE(path.stat().st_mode)
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    return {stat.S_IMODE(path.stat().st_mode) for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def test_only_their_owner_reads_what_is_written(done):

@@ -45,9 +45,7 @@ def test_a_hospitals_key_is_made_once_for_its_owner_alone(checkout: Path) -> Non
 def test_each_purpose_has_bytes_of_its_own() -> None:
     assert release_key(PUBLISHED, "donors") == release_key(PUBLISHED, "donors")
     assert release_key(PUBLISHED, "donors") != release_key(PUBLISHED, "noise")
-    assert release_key(PUBLISHED, "donors") != release_key(
-        ReleaseKey(path="", published="phantom-b"), "donors"
-    )
+    assert release_key(PUBLISHED, "donors") != release_key(ReleaseKey(path="", published="phantom-b"), "donors")
     with pytest.raises(ValueError, match="a key without a purpose"):
         release_key(PUBLISHED, "")
 
@@ -68,17 +66,14 @@ def test_a_key_that_others_may_read_is_refused(checkout: Path, mode: int) -> Non
 
 
 @pytest.mark.parametrize(
-    "content",
-    ["", "phantom-key-that-everybody-knows", "00" * 32, "ab" * 31, "zz" * 32, "é" * 32, "0123" * 64],
+    "content", ["", "phantom-key-that-everybody-knows", "00" * 32, "ab" * 31, "zz" * 32, "é" * 32, "0123" * 64]
 )
 def test_what_is_no_key_is_refused_and_left_as_it_is(checkout: Path, content: str) -> None:
     file = checkout / "data/hospital/keys/release.key"
     file.parent.mkdir(parents=True)
     file.write_text(content)
     file.chmod(0o600)
-    with pytest.raises(
-        ValueError, match=r"holds no key; allowed: 64 random hex digits; take it from the backup"
-    ):
+    with pytest.raises(ValueError, match=r"holds no key; allowed: 64 random hex digits; take it from the backup"):
         release_key(hospital(), "donors")
     assert file.read_text() == content
 
@@ -102,9 +97,7 @@ def test_a_workers_checkout_makes_no_key_of_its_own(checkout: Path, tmp_path: Pa
     (checkout / ".git").mkdir()
     (checkout / ".git" / MARK).touch()
     assert WORKSPACE.name == MARK
-    with pytest.raises(
-        ValueError, match=r"must not make a key of its own.*; name the hospital's key by an absolute"
-    ):
+    with pytest.raises(ValueError, match=r"must not make a key of its own.*; name the hospital's key by an absolute"):
         release_key(hospital(), "donors")
     assert not (checkout / "data").exists()
 
@@ -130,9 +123,7 @@ def test_a_key_where_it_may_leave_is_refused(checkout: Path, path: str) -> None:
         ({}, {"patients": "data/phantoms_of_ours"}),
     ],
 )
-def test_a_hospital_may_not_use_the_key_that_everybody_knows(
-    checkout: Path, changes: dict, inputs: dict
-) -> None:
+def test_a_hospital_may_not_use_the_key_that_everybody_knows(checkout: Path, changes: dict, inputs: dict) -> None:
     document = profile_values() | changes
     document["inputs"] |= inputs
     file = checkout / "params.yaml"

@@ -110,11 +110,7 @@ def test_a_cost_is_taken_up_to_four_times_the_usual():
     dear = KdfParameters(3, 1 << 18, 4)
     assert Passphrase("correct horse battery", CHEAP).affords(KdfParameters())
     assert Passphrase("correct horse battery", CHEAP).affords(dear)
-    for kdf in (
-        KdfParameters(3, (1 << 18) + 1, 4),
-        KdfParameters(4, 1 << 18, 4),
-        KdfParameters(13, 65536, 4),
-    ):
+    for kdf in (KdfParameters(3, (1 << 18) + 1, 4), KdfParameters(4, 1 << 18, 4), KdfParameters(13, 65536, 4)):
         assert not Passphrase("correct horse battery", CHEAP).affords(kdf)
         assert Passphrase("correct horse battery", dear).affords(kdf)
 

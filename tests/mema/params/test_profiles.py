@@ -40,10 +40,7 @@ def test_a_mapping_is_merged_a_list_replaced_and_an_empty_value_takes_its_key_ou
 
 def test_an_overlay_may_start_from_another(folder: Path) -> None:
     tiny = yaml.safe_load(profiles.text("tiny", folder))
-    assert tiny == {
-        "profile": "tiny",
-        "sample": {"batch_size": 4, "names": [], "paths": {"one": 1, "three": 3}},
-    }
+    assert tiny == {"profile": "tiny", "sample": {"batch_size": 4, "names": [], "paths": {"one": 1, "three": 3}}}
 
 
 def test_a_comment_goes_with_its_value(folder: Path) -> None:

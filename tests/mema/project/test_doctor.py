@@ -94,9 +94,7 @@ def test_the_paper_profile_needs_a_larger_disk_and_memory_than_phantoms(checkout
     assert doctor.needed_memory_gb(phantom) < 7 < doctor.needed_memory_gb(paper) < 64
 
 
-def test_a_full_disk_is_fatal_and_says_how_much_is_missing(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_fatal_and_says_how_much_is_missing(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("", (), {"free": 2e9}))
     finding = doctor._disk("disk")
     assert finding.fatal
@@ -110,9 +108,7 @@ def test_checkpoints_that_are_absent_or_altered_are_found(checkout: Path) -> Non
     assert finding.remedy == "mema fetch"
 
 
-def test_a_checkpoint_with_other_bytes_than_recorded_is_named(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_with_other_bytes_than_recorded_is_named(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = profile_values()
     for name in ("twins",):
         (checkout / "data/phantom").mkdir(parents=True)
@@ -343,16 +339,12 @@ def test_remotes_are_probed_by_a_file_that_does_not_stay(checkout: Path) -> None
 def test_the_command_prints_a_line_a_check_and_fails_on_what_is_fatal() -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MEMA_", "PREFECT_", "RAY_"))}
     command = [sys.executable, "-c", "from mema.cli import app; app()", "doctor"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=120, check=False)
     marks = [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
     assert len(marks) == len(doctor.CHECKS)
     assert done.returncode == int("FAIL" in marks)
     sick = clean | {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=sick, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, env=sick, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "FAIL  Prefect" in done.stdout
     assert "-> make server" in done.stdout

@@ -69,15 +69,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"real/{name}.json").write_bytes((ROOT / f"data/metrics/{name}.json").read_bytes())
     (folder / "train.py").write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{TRAIN}")
     kept = {"train_lora": ["data/lora"], "train_deid": ["data/deid"], "evaluate_ablation": ["data/ablation"]}
-    outs = [
-        out
-        for stage, paths in kept.items()
-        for out in GRAPH["stages"][stage]["outs"]
-        if set(out) & set(paths)
-    ]
-    metrics = [
-        {f"data/metrics/{name}.json": {"cache": False}} for name in ("train_lora", "train_deid", "leakage")
-    ]
+    outs = [out for stage, paths in kept.items() for out in GRAPH["stages"][stage]["outs"] if set(out) & set(paths)]
+    metrics = [{f"data/metrics/{name}.json": {"cache": False}} for name in ("train_lora", "train_deid", "leakage")]
     stage = {
         "cmd": f"{sys.executable} train.py {' '.join(LOSSES)}", "deps": ["train.py", "real"],
         "params": ["train_lora.rank", "train_deid.steps"], "outs": outs, "metrics": metrics,

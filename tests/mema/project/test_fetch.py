@@ -27,9 +27,7 @@ def hub(tmp_path: Path) -> Path:
 
 def generator(tmp_path: Path, **sha256: str) -> Generator:
     adapter = str(tmp_path / "out/ip/adapter.safetensors")
-    return Generator(
-        path=str(tmp_path / "out/sd"), ip_adapter=adapter, hub="sd", ip_adapter_hub="ip", sha256=sha256
-    )
+    return Generator(path=str(tmp_path / "out/sd"), ip_adapter=adapter, hub="sd", ip_adapter_hub="ip", sha256=sha256)
 
 
 def digest(text: str) -> str:

@@ -103,9 +103,7 @@ def test_an_open_server_gets_neither_the_login_nor_a_worker(server: tuple[str, d
     prefect_access.require_closed(url)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://192.0.2.1:4200/api", "http://[2001:db8::1]/api", "http://0.0.0.0/api"]
-)
+@pytest.mark.parametrize("url", ["http://192.0.2.1:4200/api", "http://[2001:db8::1]/api", "http://0.0.0.0/api"])
 def test_nothing_is_said_in_the_clear_to_another_machine(url: str) -> None:
     with pytest.raises(ValueError, match="without TLS"):
         prefect_access.require_closed(url)

@@ -128,9 +128,7 @@ def test_nothing_in_the_public_remote_tells_of_what_is_restricted(project: Path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", [p for p, remote in CACHED.items() if remote == remotes.RESTRICTED])
-def test_a_restricted_output_in_the_public_remote_would_be_noticed(
-    path: str, project: Path, secrets: Secrets
-) -> None:
+def test_a_restricted_output_in_the_public_remote_would_be_noticed(path: str, project: Path, secrets: Secrets) -> None:
     out = project / path
     files = [out] if out.is_file() else [file for file in out.rglob("*") if file.is_file()]
     assert all(secrets.told_by(file.read_bytes()) for file in files)
@@ -260,9 +258,7 @@ APART = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "alike"), [(*p, True) for p in ALIKE] + [(*p, False) for p in APART]
-)
+@pytest.mark.parametrize(("one", "other", "alike"), [(*p, True) for p in ALIKE] + [(*p, False) for p in APART])
 def test_places_are_compared_whatever_their_spelling(one: str, other: str, alike: bool) -> None:
     assert remote_places.share(one, other) is remote_places.share(other, one) is alike
 
@@ -274,28 +270,19 @@ def test_a_file_that_was_added_by_hand_may_not_leave(toy: Path, monkeypatch: pyt
     (toy / "dvc.lock").unlink()
     (toy / "data/mema").write_text("whatever")
     dvc.add(Path("data/mema"), "public")
-    with pytest.raises(
-        RuntimeError, match=r"data/mema is made by no stage of dvc\.yaml and names remote 'public'"
-    ):
+    with pytest.raises(RuntimeError, match=r"data/mema is made by no stage of dvc\.yaml and names remote 'public'"):
         remotes.push()
     assert not (toy.parent / "public").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["data/mema2", "data/mema/more", "data/profile", "else/data/mema", "data/Mema"]
-)
+@pytest.mark.parametrize("name", ["data/mema2", "data/mema/more", "data/profile", "else/data/mema", "data/Mema"])
 def test_whatever_is_not_listed_stays(toy: Path, name: str) -> None:
     set_up(toy, **{name: toy.parent / name for name in remotes.NAMES})
-    stage = {
-        "cmd": f"mkdir -p {Path(name).parent} && echo q > {name}",
-        "outs": [{name: {"remote": "public"}}],
-    }
+    stage = {"cmd": f"mkdir -p {Path(name).parent} && echo q > {name}", "outs": [{name: {"remote": "public"}}]}
     (toy / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"make": stage}}))
     (toy / "data/mema").unlink()
     run_dvc(toy, "repro")
-    with pytest.raises(
-        RuntimeError, match=f"nothing was pushed: {name} is none of the outputs that may leave"
-    ):
+    with pytest.raises(RuntimeError, match=f"nothing was pushed: {name} is none of the outputs that may leave"):
         remotes.push(folder=toy)
     assert not (toy.parent / "public").exists()
 
@@ -340,8 +327,7 @@ def test_a_folder_of_patients_that_somebody_added_as_public_stops_the_push(
     monkeypatch.chdir(toy)
     dvc.add(Path("data/hospital/raw"), "public")
     with pytest.raises(
-        RuntimeError,
-        match=r"data/hospital/raw is none of the outputs that may leave .* and names remote 'public'",
+        RuntimeError, match=r"data/hospital/raw is none of the outputs that may leave .* and names remote 'public'"
     ):
         remotes.push()
     assert not (toy.parent / "public").exists()
@@ -364,9 +350,7 @@ def test_the_command_pushes_and_knows_no_run_cache(toy: Path) -> None:
     set_up(toy, **{name: toy.parent / name for name in remotes.NAMES})
     code = "from mema.cli import app; app()"
     mema = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
-    refused = subprocess.run(
-        [*mema, "push", "--run-cache"], cwd=toy, capture_output=True, text=True, check=False
-    )
+    refused = subprocess.run([*mema, "push", "--run-cache"], cwd=toy, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "No such option" in refused.stderr
     assert not (toy.parent / "public").exists()

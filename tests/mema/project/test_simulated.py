@@ -50,9 +50,7 @@ def test_doctor_says_whose_answers_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, annotations: str, there: bool
 ) -> None:
     document = load(Path(__file__).parents[3] / "params.yaml")
-    chosen = document.model_copy(
-        update={"inputs": document.inputs.model_copy(update={"annotations": annotations})}
-    )
+    chosen = document.model_copy(update={"inputs": document.inputs.model_copy(update={"annotations": annotations})})
     monkeypatch.setattr(params, "load", lambda: chosen)
     monkeypatch.chdir(tmp_path)
     if there:

@@ -81,9 +81,7 @@ def test_a_changed_dep_is_seen_and_nothing_else(project, stage):
         assert named(stage) != before, file
         file.write_bytes(b"before")
     deps = [*entries.code.values(), *(project / path for path in entries.inputs.values())]
-    others = [
-        project / name for name in ("tasks/nobody.py", "models/report/nobody.py", "data/elsewhere/x.bin")
-    ]
+    others = [project / name for name in ("tasks/nobody.py", "models/report/nobody.py", "data/elsewhere/x.bin")]
     for other in others:
         if not any(other.is_relative_to(dep) for dep in deps):
             fill(other)
@@ -127,20 +125,13 @@ def test_what_a_call_adds_counts(project):
     given = fill(project / "given.bin")
     first = entry.fingerprint("sample", given, rows=[1, 2])
     assert entry.fingerprint("sample", given, rows=[1, 2]) == first
-    assert (
-        len(
-            {first, entry.fingerprint("sample", given, rows=[1, 3]), entry.fingerprint("sample", rows=[1, 2])}
-        )
-        == 3
-    )
+    assert len({first, entry.fingerprint("sample", given, rows=[1, 3]), entry.fingerprint("sample", rows=[1, 2])}) == 3
     given.write_bytes(b"behind")
     assert entry.fingerprint("sample", given, rows=[1, 2]) != first
 
 
 def test_a_stage_without_an_entry_is_an_error(project):
-    with pytest.raises(
-        ValueError, match=r"nobody: no stage of that name in dvc\.yaml or data/phantom/dvc\.yaml"
-    ):
+    with pytest.raises(ValueError, match=r"nobody: no stage of that name in dvc\.yaml or data/phantom/dvc\.yaml"):
         entry.fingerprint("nobody")
 
 
@@ -150,9 +141,7 @@ def test_code_counts_as_it_was_loaded(project):
     entry.check_unchanged("sample", held)
     code.write_bytes(b"edited")
     assert entry.fingerprint("sample") == first  # what runs is the old code
-    with pytest.raises(
-        ValueError, match=r"sample: its code or its params changed while it ran.*run it again"
-    ):
+    with pytest.raises(ValueError, match=r"sample: its code or its params changed while it ran.*run it again"):
         entry.check_unchanged("sample", held)
     assert named("sample") != first
 

@@ -15,9 +15,7 @@ from safetensors.torch import save_file
 from mema.runtime import durable, entry, shards
 
 FORMAT = entry.ROOT / "mema/runtime/FORMAT"
-REMEDY = (
-    "bytes changed: raise `format` in mema/runtime/FORMAT and write the digests here; all stages run again"
-)
+REMEDY = "bytes changed: raise `format` in mema/runtime/FORMAT and write the digests here; all stages run again"
 # sha256 of what is written below, 16 digits, by format
 GOLDEN = {
     "1": {
@@ -62,9 +60,7 @@ def write_parts(out: Path) -> None:
 
 
 def write_shards(out: Path) -> None:
-    scratch = shards.compute_shards(
-        rows(), Double(), stage="golden", fingerprint="0" * 16, shard_rows=16, desc="rows"
-    )
+    scratch = shards.compute_shards(rows(), Double(), stage="golden", fingerprint="0" * 16, shard_rows=16, desc="rows")
     shards.publish(scratch, out / "published")
 
 
@@ -97,9 +93,7 @@ def test_what_the_runtime_writes_has_the_bytes_of_its_format(kind, tmp_path, mon
 def test_the_libraries_that_compute_are_those_of_the_format():
     """A new torch computes other digits, a new pyarrow writes other bytes: neither goes unnoticed."""
     libraries = {name: number for name, number in said().items() if name != "format"}
-    assert libraries == {name: version(name).partition("+")[0] for name in libraries}, (
-        "write it in mema/runtime/FORMAT"
-    )
+    assert libraries == {name: version(name).partition("+")[0] for name in libraries}, "write it in mema/runtime/FORMAT"
     pins = re.findall(r"^([\w.-]+)==([\w.]+)", (entry.ROOT / "constraints.txt").read_text(), re.MULTILINE)
     pinned = {name.lower().replace("_", "-"): number for name, number in pins}
     assert libraries == {name: pinned[name] for name in libraries}

@@ -97,9 +97,7 @@ def test_more_processes_than_gpus_are_refused() -> None:
 
 @pytest.mark.parametrize("told", ["0", "two", "-2", "1.5"])
 def test_what_is_no_number_of_processes_is_refused(told: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf"MEMA_PROCESSES: '{told}' is no number of processes; set 1 or more"
-    ):
+    with pytest.raises(ValueError, match=rf"MEMA_PROCESSES: '{told}' is no number of processes; set 1 or more"):
         launch.num_processes({"MEMA_PROCESSES": told})
 
 
@@ -184,9 +182,7 @@ def test_two_processes_train_the_lora_of_one_and_go_on_when_one_is_killed(
 
 @pytest.mark.slow
 @pytest.mark.timeout(4 * PATIENCE_SECONDS)
-def test_two_processes_train_the_de_identifier_of_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_train_the_de_identifier_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two, other = (tmp_path / name for name in ("one", "two", "other"))
     one.mkdir()
     params = parameters(write_workspace(one), steps=4, batch_size=4, halve_at=[3], grid_every=2)

@@ -88,11 +88,7 @@ def test_a_long_bar_tells_now_and_then_how_far_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("how", "told"),
-    [
-        ("user", "train_lora.rank: lower it"),
-        ("bug", "RuntimeError: broken"),
-        ("disk", "shard: no space left"),
-    ],
+    [("user", "train_lora.rank: lower it"), ("bug", "RuntimeError: broken"), ("disk", "shard: no space left")],
 )
 def test_in_json_an_error_is_an_event_too(tmp_path: Path, how: str, told: str) -> None:
     done = run(tmp_path, how, MEMA_LOG="json")
@@ -133,24 +129,14 @@ def hospital(folder: Path) -> list[str]:
     """Write photos and records whose every name is a patient's; return the names that no log may hold."""
     photos = folder / "raw/photos"
     photos.mkdir(parents=True)
-    people = [
-        "Huber_Anna",
-        "Maier_Ludwig",
-        "Schütz_Eva",
-        "Vogl_Franz",
-        "Weiß_Karl",
-        "Zeidler_Ida",
-        "Lang_Rosa",
-    ]
+    people = ["Huber_Anna", "Maier_Ludwig", "Schütz_Eva", "Vogl_Franz", "Weiß_Karl", "Zeidler_Ida", "Lang_Rosa"]
     rows = []
     for k, name in enumerate(people):
         image = Image.fromarray(render(sample_phantom(RNG), sample_shot(RNG)).image).resize((128, 128))
         image.save(photos / f"{name}.png")
         rows.append(f"MRN-{NUMBER}{k}-{name},2020-01-02,right,ptosis,4{k},F,yes,photos/{name}.png")
     (photos / "Vogl_Franz.png").write_bytes(b"no picture")
-    Image.fromarray(render(sample_phantom(RNG), sample_shot(RNG)).image).resize((9, 9)).save(
-        photos / "Lang_Rosa.png"
-    )
+    Image.fromarray(render(sample_phantom(RNG), sample_shot(RNG)).image).resize((9, 9)).save(photos / "Lang_Rosa.png")
     (photos / "Unbekannt_Theo.png").write_bytes((photos / "Huber_Anna.png").read_bytes())
     rows[4] = rows[4].replace("yes", "no")
     rows[5] = rows[5].replace("photos/Zeidler_Ida", "photos/../../Zeidler_Ida")
@@ -172,9 +158,7 @@ def test_no_line_of_the_ingest_names_a_patient_or_a_file(tmp_path: Path, form: s
     words = ["--source", "raw", "--faces", "faces", "--quarantine", "q.parquet", "--metrics", "m.json"]
     command = [sys.executable, "-X", "dev", "-m", "tasks.synthesize.ingest_patients", *words]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "MEMA_LOG": form}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=180, check=False
-    )
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "m.json").read_text())
     assert metrics["kept"] == 3

@@ -29,9 +29,7 @@ def test_without_token_mode_no_other_machine_s_cluster_is_joined(
 ) -> None:
     if mode is not None:
         monkeypatch.setenv(ray_access.MODE, mode)
-    with pytest.raises(
-        ValueError, match=r"RAY_AUTH_MODE: .* is joined without a token; start every node with"
-    ):
+    with pytest.raises(ValueError, match=r"RAY_AUTH_MODE: .* is joined without a token; start every node with"):
         ray_access.require_closed(address)
 
 
@@ -44,9 +42,7 @@ def test_a_cluster_on_this_machine_s_loopback_may_be_open(address: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o660, 0o604])
-def test_a_token_that_others_read_is_refused(
-    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_token_that_others_read_is_refused(mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ray_access.MODE, "token")
     with pytest.raises(ValueError, match=r"no token at .*\.ray/auth_token; copy the head's there, mode 0600"):
         ray_access.require_closed("127.0.0.1:6379")
@@ -63,9 +59,7 @@ def test_a_token_that_others_read_is_refused(
 def test_a_cluster_that_cannot_be_asked_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ray_access.MODE, "token")
     monkeypatch.setenv(ray_access.TOKEN, "t" * 64)
-    with pytest.raises(
-        ValueError, match="cannot be asked whether it wants a token; allowed: the head's host:port"
-    ):
+    with pytest.raises(ValueError, match="cannot be asked whether it wants a token; allowed: the head's host:port"):
         ray_access.require_closed(address)
 
 
@@ -86,9 +80,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
-def test_an_open_head_is_told_from_one_that_wants_a_token(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_open_head_is_told_from_one_that_wants_a_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ray_nodes.cluster(folder, others=0, num_cpus=3) as (address, _):
         monkeypatch.setenv("RAY_ADDRESS", address)
         ray_access.require_token(address)

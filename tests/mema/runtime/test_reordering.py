@@ -49,9 +49,7 @@ def test_each_shard_is_read_once(folder: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(reordering.pq, "ParquetFile", Watched)
     rows = np.random.default_rng(1).permutation(103).tolist()
     assert len(list(in_order(folder, rows, 4, ["number"], tmp_path / "scratch"))) == 26
-    assert [name for name in read if name.startswith("shard-")] == sorted(
-        path.name for path in folder.iterdir()
-    )
+    assert [name for name in read if name.startswith("shard-")] == sorted(path.name for path in folder.iterdir())
 
 
 def test_what_a_killed_run_left_is_not_taken_for_rows(folder: Path, tmp_path: Path) -> None:

@@ -66,9 +66,7 @@ def run_slow(folder: Path) -> subprocess.Popen:
     folder.mkdir(exist_ok=True)
     root = str(entry.ROOT)
     environment = os.environ | {"PYTHONPATH": root}
-    return subprocess.Popen(
-        [sys.executable, "-c", SLOW_STAGE], cwd=folder, env=environment, stderr=subprocess.DEVNULL
-    )
+    return subprocess.Popen([sys.executable, "-c", SLOW_STAGE], cwd=folder, env=environment, stderr=subprocess.DEVNULL)
 
 
 def test_rows_come_back_in_order_and_scratch_is_gone(tmp_path):

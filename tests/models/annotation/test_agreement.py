@@ -70,9 +70,7 @@ def test_what_skill_lets_expect_is_what_many_images_show():
     confusions, prior = skill(0.9, 0.8, 0.6), np.array([0.1, 0.2, 0.3, 0.4])
     ratings = simulate(confusions, prior, 200_000)
     options = {"num_resamples": 2, "seed": 0}
-    assert fleiss(ratings, 4, **options)["value"] == pytest.approx(
-        expected_fleiss(confusions, prior), abs=0.004
-    )
+    assert fleiss(ratings, 4, **options)["value"] == pytest.approx(expected_fleiss(confusions, prior), abs=0.004)
     by_category = fleiss_by_category(ratings, ("a", "b", "c", "d"), **options)
     for index, kappa in enumerate(by_category.values()):
         expected = expected_fleiss(one_against_rest(confusions, index), prior)

@@ -23,23 +23,11 @@ def reasons(reading: Reading) -> list[tuple[str, str]]:
 
 
 def test_votes_come_in_the_manifests_order_with_all_that_was_said():
-    exported = [
-        task("b", annotation(SCC)),
-        task("a", annotation(BCC, choice("severity", "mid"), brush(disc()))),
-    ]
+    exported = [task("b", annotation(SCC)), task("a", annotation(BCC, choice("severity", "mid"), brush(disc())))]
     reading = read(exported, "a", "b")
     first, second = reading.votes
-    assert (first["image_id"], first["disease"], first["severity"], first["copy"]) == (
-        "image_a",
-        "bcc",
-        "mid",
-        0,
-    )
-    assert (first["round"], first["lead_time_seconds"], first["mask_provenance"]) == (
-        "reading",
-        7.5,
-        "by_hand",
-    )
+    assert (first["image_id"], first["disease"], first["severity"], first["copy"]) == ("image_a", "bcc", "mid", 0)
+    assert (first["round"], first["lead_time_seconds"], first["mask_provenance"]) == ("reading", 7.5, "by_hand")
     assert np.array_equal(decode_mask(first["mask"]), disc())
     assert (second["image_id"], second["mask"], second["mask_provenance"]) == ("image_b", None, "")
     assert (reading.skipped, reading.missing, reading.unusable) == (0, 0, [])
@@ -86,22 +74,16 @@ def test_an_account_is_known_by_number_or_address(account):
 
 
 def test_tasks_that_nobody_gave_are_unknown():
-    strange = [
-        task("z", annotation(BCC)), task("a", annotation(BCC), image_id="image_b"), {"id": 3}, "task",
-    ]  # fmt: skip
+    strange = [task("z", annotation(BCC)), task("a", annotation(BCC), image_id="image_b"), {"id": 3}, "task"]
     reading = read([*strange, task("a", annotation(SCC))], "a")
     assert [vote["disease"] for vote in reading.votes] == ["scc"]
-    assert reasons(reading) == [
-        ("z", "unknown_task"), ("a", "unknown_task"), ("", "malformed"), ("", "malformed"),
-    ]  # fmt: skip
+    assert reasons(reading) == [("z", "unknown_task"), ("a", "unknown_task"), ("", "malformed"), ("", "malformed")]
 
 
 def test_a_task_imported_twice_is_one():
     exported = [task("a", annotation(BCC), number=1), task("a", annotation(SCC, number=4), number=2)]
     reading = read(exported, "a")
-    assert ([vote["disease"] for vote in reading.votes], reasons(reading)) == (
-        ["scc"], [("a", "duplicate_annotation")],
-    )  # fmt: skip
+    assert ([vote["disease"] for vote in reading.votes], reasons(reading)) == (["scc"], [("a", "duplicate_annotation")])
 
 
 def test_annotations_that_are_no_objects_are_malformed():

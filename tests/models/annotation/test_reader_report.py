@@ -44,9 +44,7 @@ def report(votes: pa.Table, confusions=None, drawn=None) -> dict:
 def test_kappas_use_the_images_that_all_they_compare_found_usable():
     found = report(table("bcc scc tao bcc", "bcc bcc tao low", "bcc scc tao -"))
     assert found["fleiss"]["overall"]["n"] == 3  # d was rejected by one and not seen by another
-    assert found["fleiss"]["quality"] == {
-        "value": None, "n": 3, "ci95": None, "why": "only one category was used",
-    }  # fmt: skip
+    assert found["fleiss"]["quality"] == {"value": None, "n": 3, "ci95": None, "why": "only one category was used"}
     pair = found["cohen"]["reader_1|reader_2"]
     assert pair["n"] == 3
     assert pair["value"] == pytest.approx(cohen_kappa_score(["b", "s", "t"], ["b", "b", "t"]), abs=1e-6)
@@ -63,16 +61,10 @@ def test_agreement_with_the_plan_counts_what_was_called():
 
 
 def test_repeats_are_compared_with_the_first_reading_and_with_nothing_else():
-    repeats = (
-        vote("a", "reader_1", "bcc", 1),
-        vote("b", "reader_1", "tao", 1),
-        vote("c", "reader_1", "low", 1),
-    )
+    repeats = (vote("a", "reader_1", "bcc", 1), vote("b", "reader_1", "tao", 1), vote("c", "reader_1", "low", 1))
     found = report(table("bcc scc tao bcc", "bcc scc tao bcc", "bcc scc tao bcc", extra=repeats))
     assert found["intra"]["reader_1"]["n"] == 2
-    assert found["intra"]["reader_1"]["value"] == pytest.approx(
-        cohen_kappa_score(["b", "s"], ["b", "t"]), abs=1e-6
-    )
+    assert found["intra"]["reader_1"]["value"] == pytest.approx(cohen_kappa_score(["b", "s"], ["b", "t"]), abs=1e-6)
     assert found["intra"]["reader_2"]["value"] is None
     assert found["fleiss"]["overall"]["value"] == 1.0
 

@@ -17,9 +17,7 @@ def test_missing_weights_are_named_and_nothing_is_downloaded(tmp_path):
 
 @pytest.mark.real
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "MEMA_ASSETS" not in os.environ, reason="set MEMA_ASSETS to the folder of photographs and networks"
-)
+@pytest.mark.skipif("MEMA_ASSETS" not in os.environ, reason="set MEMA_ASSETS to the folder of photographs and networks")
 def test_real_faces_in_batches_and_alone(monkeypatch):
     assets = Path(os.environ["MEMA_ASSETS"])
     files = sorted((assets / "data/lfw_10x10").rglob("*.jpg"))[:5]

@@ -192,9 +192,7 @@ def _heard(mechanism: Mechanism, key: bytes) -> bool:
     """Tell whether the noise leaves every margin a count."""
     cells = cohort(2)
     version = version_of([f"p{row}" for row in cells.tolist()], cells, mechanism, key)
-    return all(
-        (margin > 0).any() for margin in noisy_margins(counts_of(cells, mechanism), mechanism, version)[0]
-    )
+    return all((margin > 0).any() for margin in noisy_margins(counts_of(cells, mechanism), mechanism, version)[0])
 
 
 def test_bins_hold_their_lower_edge() -> None:

@@ -72,8 +72,7 @@ def test_the_table_has_every_arm_and_repeats_the_nominal_distances_as_total_vari
     assert table["wasserstein"]["age"]["random"] == {"value": None, "ci95": None, "n": 0}
     assert table["planned"]["age"]["random"] is None
     assert table["total_variation"] == {
-        name: {arm: table["wasserstein"][name][arm]["value"] for arm in arms}
-        for name in ("disease", "gender")
+        name: {arm: table["wasserstein"][name][arm]["value"] for arm in arms} for name in ("disease", "gender")
     }
 
 

@@ -42,7 +42,7 @@ def faces(group) -> list[Face]:
 def checked(group: np.ndarray, faces: list[Face], grey: int | None, **options: bool) -> Checked:
     return conceal_and_look(
         group, faces, Painter(grey), lambda num: np.zeros((num, 512), np.float32), SEEKER, Judge(Mean(), 2.0), **options
-    )  # fmt: skip
+    )
 
 
 def test_a_face_that_the_search_missed_is_hidden_and_counted(group, faces):

@@ -82,9 +82,4 @@ def test_a_wrong_password_gives_another_face(cipher, photo):
         reveal(concealed.picture, PLACES, concealed, cipher, face_passwords(KEY, name, 2)).astype(int)
         for name in (b"file", b"filf")
     )
-    assert (
-        np.abs(
-            take_face(np.uint8(right), PLACES[0]).astype(int) - take_face(np.uint8(wrong), PLACES[0])
-        ).max()
-        > 5
-    )
+    assert np.abs(take_face(np.uint8(right), PLACES[0]).astype(int) - take_face(np.uint8(wrong), PLACES[0])).max() > 5

@@ -4,15 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.concealing.reinsertion import (
-    Placement,
-    coverage,
-    fading,
-    place_by_eyes,
-    place_centre,
-    put_back,
-    take_face,
-)
+from models.concealing.reinsertion import Placement, coverage, fading, place_by_eyes, place_centre, put_back, take_face
 from models.photos.alignment import LEFT_EYE, RIGHT_EYE, centre_square, crop_by_eyes
 from models.photos.rejection import Rejection
 
@@ -86,9 +78,7 @@ def test_no_pixel_outside_the_crop_changes_and_its_middle_does(eyes):
     replaced = np.zeros(crop.shape, bool)
     replaced[window] = mask >= 1
     assert replaced.sum() > 0.25 * crop.sum()
-    assert (
-        np.ptp(out[replaced].astype(int), axis=0).max() < 90
-    )  # a flat face with a gentle light; noise has 255
+    assert np.ptp(out[replaced].astype(int), axis=0).max() < 90  # a flat face with a gentle light; noise has 255
 
 
 def test_the_picture_given_is_not_changed():

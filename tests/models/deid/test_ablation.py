@@ -22,19 +22,9 @@ def test_the_models_are_those_of_table_9():
 
 def test_an_arm_in_two_places_is_trained_once_and_names_tell_arms_apart():
     plan = matrix(
-        FULL,
-        models=["M2", "M3", "full"],
-        encoders=["vit", "diffusion"],
-        lambda_med=[10, 5.0, 0],
-        lambda_rev=[0.1, 1],
+        FULL, models=["M2", "M3", "full"], encoders=["vit", "diffusion"], lambda_med=[10, 5.0, 0], lambda_rev=[0.1, 1]
     )
-    assert (
-        plan.models["full"]
-        == plan.encoders["diffusion"]
-        == plan.lambda_med[5.0]
-        == plan.lambda_rev[0.1]
-        == FULL
-    )
+    assert plan.models["full"] == plan.encoders["diffusion"] == plan.lambda_med[5.0] == plan.lambda_rev[0.1] == FULL
     assert plan.lambda_med[0] == plan.models["M3"]
     assert list(plan.lambda_med) == [0, 5.0, 10]
     arms = plan.arms()
@@ -56,21 +46,11 @@ def row(value: float, med_class: float, id_dis: float, psnr: float) -> dict:
 
 
 def test_the_plot_is_repeatable_and_moves_with_the_figures():
-    sweeps = {
-        "lambda_med": [row(0.1, 0.4, 1.3, 20), row(5, 0.8, 1.2, 21)],
-        "lambda_rev": [row(0.01, 0.5, 1.3, 9)],
-    }
+    sweeps = {"lambda_med": [row(0.1, 0.4, 1.3, 20), row(5, 0.8, 1.2, 21)], "lambda_rev": [row(0.01, 0.5, 1.3, 9)]}
     svg = plot_sweeps(sweeps, "Fig. 8 on phantom data")
     assert svg == plot_sweeps(sweeps, "Fig. 8 on phantom data")
     text = svg.decode()
-    for label in (
-        "Fig. 8 on phantom data",
-        "lambda_med",
-        "lambda_rev",
-        "Med-Class",
-        "ID-Dis",
-        "PSNR of X_hat",
-    ):
+    for label in ("Fig. 8 on phantom data", "lambda_med", "lambda_rev", "Med-Class", "ID-Dis", "PSNR of X_hat"):
         assert label in text
     for tick in ("0.1", "5", "0.01"):
         assert re.search(rf">{re.escape(tick)}</text>", text), tick
@@ -79,7 +59,5 @@ def test_the_plot_is_repeatable_and_moves_with_the_figures():
 
 
 def test_figures_that_are_missing_leave_a_gap():
-    gap = row(1, 0.5, 1.3, 9) | {
-        "med_class": {"value": None, "n": 0, "ci95": [None, None], "reason": "no image"}
-    }
+    gap = row(1, 0.5, 1.3, 9) | {"med_class": {"value": None, "n": 0, "ci95": [None, None], "reason": "no image"}}
     assert b"Med-Class" in plot_sweeps({"lambda_med": [gap, row(2, 0.5, 1.3, 9)], "lambda_rev": []}, "t")

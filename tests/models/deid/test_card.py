@@ -32,9 +32,7 @@ def test_a_picture_added_to_the_list_is_told(drawn):
         load_deidentifier(drawn)
 
 
-@pytest.mark.parametrize(
-    "change", [{}, {"trained_on": {}}, {"trained_on": {"domain": "real"}}, {"trained_on": 3}]
-)
+@pytest.mark.parametrize("change", [{}, {"trained_on": {}}, {"trained_on": {"domain": "real"}}, {"trained_on": 3}])
 def test_a_model_that_does_not_say_is_refused_with_the_remedy(drawn, change):
     config = json.loads((drawn / "config.json").read_text())
     del config["trained_on"]

@@ -46,9 +46,7 @@ def test_passwords_matter_and_the_same_one_gives_the_same_face(network: Deidenti
 
 
 def test_what_does_not_fit_is_named(network: Deidentifier) -> None:
-    with pytest.raises(
-        ValueError, match=r"\(64, 64, 3\) given for each face, this model takes \(96, 96, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"\(64, 64, 3\) given for each face, this model takes \(96, 96, 3\)"):
         network.encrypt(np.zeros((1, 64, 64, 3), np.uint8), passwords(1))
     with pytest.raises(ValueError, match=r"passwords of shape \(1, 512\) for 2 faces"):
         network.encrypt(toy_images(2), passwords(1))
@@ -59,9 +57,7 @@ def test_no_faces_are_no_work(network: Deidentifier) -> None:
     assert len(faces) == len(codes) == len(network.decrypt(codes, passwords(0))) == 0
 
 
-@pytest.mark.parametrize(
-    "name", ["model.safetensors", "vae/diffusion_pytorch_model.safetensors", "vae/config.json"]
-)
+@pytest.mark.parametrize("name", ["model.safetensors", "vae/diffusion_pytorch_model.safetensors", "vae/config.json"])
 def test_a_changed_or_missing_file_is_refused(name: str, tmp_path: Path) -> None:
     folder = toy_deidentifier(tmp_path / "deid")
     data = bytearray((folder / name).read_bytes())

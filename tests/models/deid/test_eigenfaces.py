@@ -6,9 +6,7 @@ from models.deid.eigenfaces import KeyedFaces, eigenfaces, medical_relevance
 from models.deid.networks import DeidConfig, MedSemDeID
 
 NUM = 4
-CONFIG = DeidConfig(
-    96, 4, 0, width=96, num_layers=1, num_heads=2, mlp_width=32, head_width=16, num_eigenfaces=NUM
-)
+CONFIG = DeidConfig(96, 4, 0, width=96, num_layers=1, num_heads=2, mlp_width=32, head_width=16, num_eigenfaces=NUM)
 
 
 @pytest.fixture(scope="module")

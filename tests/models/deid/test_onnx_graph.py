@@ -20,9 +20,7 @@ def weight(*shape: int) -> np.ndarray:
     return RNG.normal(size=shape).astype(np.float32)
 
 
-ROTATION = np.stack(np.meshgrid(np.linspace(-1.2, 1.1, 5), np.linspace(-1, 1.3, 6)), -1)[None].astype(
-    np.float32
-)
+ROTATION = np.stack(np.meshgrid(np.linspace(-1.2, 1.1, 5), np.linspace(-1, 1.3, 6)), -1)[None].astype(np.float32)
 CASES: list[tuple[str, list[Any], dict[str, Any], int]] = [
     ("Add", [weight(4, 1, 1)], {}, 17),
     ("AveragePool", [], {"kernel_shape": [3, 3], "strides": [2, 2]}, 17),
@@ -58,15 +56,11 @@ CASES: list[tuple[str, list[Any], dict[str, Any], int]] = [
     ("Shape", [], {}, 17),
     ("Sigmoid", [], {}, 17),
     ("Sub", [weight(9)], {}, 17),
-]  # fmt: skip
+]
 
 
 def model_of(
-    operator: str,
-    weights: list[Any],
-    attributes: dict[str, Any],
-    opset: int,
-    shape: tuple[int, ...] = X.shape,
+    operator: str, weights: list[Any], attributes: dict[str, Any], opset: int, shape: tuple[int, ...] = X.shape
 ) -> onnx.ModelProto:
     node = helper.make_node(operator, ["x", *(f"w{i}" for i in range(len(weights)))], ["y"], **attributes)
     kinds = {"Cast": attributes.get("to"), "Shape": TensorProto.INT64}
@@ -92,9 +86,7 @@ def test_an_operator_is_that_of_onnxruntime(operator, weights, attributes, opset
     assert agrees(model_of(operator, weights, attributes, opset), X)
 
 
-@pytest.mark.parametrize(
-    ("attributes", "shape"), [({"transB": 1, "alpha": 0.5}, (5, 9)), ({"beta": 2.0}, (9, 5))]
-)
+@pytest.mark.parametrize(("attributes", "shape"), [({"transB": 1, "alpha": 0.5}, (5, 9)), ({"beta": 2.0}, (9, 5))])
 def test_gemm_is_that_of_onnxruntime(attributes, shape):
     assert agrees(model_of("Gemm", [weight(*shape), weight(5)], attributes, 17, (3, 9)), weight(3, 9))
 

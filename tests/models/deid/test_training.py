@@ -12,15 +12,7 @@ from models.deid.chance import draw_chance
 from models.deid.discriminator import PatchDiscriminator
 from models.deid.features import Batch, OriginalFeatures, cache_features
 from models.deid.networks import MedSemDeID, decode
-from models.deid.training import (
-    DeidSettings,
-    Duel,
-    Judges,
-    MedicalScale,
-    generator_losses,
-    make_fakes,
-    train_deid,
-)
+from models.deid.training import DeidSettings, Duel, Judges, MedicalScale, generator_losses, make_fakes, train_deid
 from models.training.distributed import Group
 from tests.toy_deid import ToyMedical, ToyPhi, toy_images, toy_model, toy_vae
 
@@ -44,9 +36,7 @@ def judges() -> Judges:
 @pytest.fixture(scope="module")
 def features(judges: Judges, tmp_path_factory: pytest.TempPathFactory) -> OriginalFeatures:
     folder = tmp_path_factory.mktemp("features")
-    return cache_features(
-        list(toy_images(5)), [0, 1, 0, 1, 0], judges.vae, judges.medical, judges.phi, folder
-    )
+    return cache_features(list(toy_images(5)), [0, 1, 0, 1, 0], judges.vae, judges.medical, judges.phi, folder)
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -108,9 +98,7 @@ def test_the_batch_of_three_equals_three_separate_images(judges: Judges, feature
         assert torch.allclose(found, decode(judges.vae, model.latents(f)), atol=1e-4)
 
 
-def found_losses(
-    judges: Judges, batch: Batch, images: torch.Tensor, settings: DeidSettings
-) -> dict[str, float]:
+def found_losses(judges: Judges, batch: Batch, images: torch.Tensor, settings: DeidSettings) -> dict[str, float]:
     discriminator = PatchDiscriminator(8)
     scale = MedicalScale(torch.ones(1, ToyMedical.channels, 1, 1), torch.ones(1, 1, 6, 6))
     size, jitter = images.shape[-1], settings.phi_jitter
@@ -173,19 +161,14 @@ def test_the_rate_is_halved_where_the_settings_say() -> None:
 def test_the_discriminator_sees_each_scale_and_learns_to_tell() -> None:
     torch.manual_seed(0)
     network = PatchDiscriminator(8)
-    assert [tuple(logits.shape) for logits in network(torch.zeros(2, 3, 64, 64))] == [
-        (2, 1, 8, 8),
-        (2, 1, 4, 4),
-    ]
+    assert [tuple(logits.shape) for logits in network(torch.zeros(2, 3, 64, 64))] == [(2, 1, 8, 8), (2, 1, 4, 4)]
 
 
 def gradients(network: nn.Module) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
 
 
-def test_shares_of_a_batch_add_up_to_the_gradients_of_the_whole(
-    judges: Judges, features: OriginalFeatures
-) -> None:
+def test_shares_of_a_batch_add_up_to_the_gradients_of_the_whole(judges: Judges, features: OriginalFeatures) -> None:
     """Penalty and all; at a rate of nearly nothing, so that Adam does not blow rounding up in between."""
     settings, found = replace(SETTINGS, batch_size=4, learning_rate=1e-12), []
     chance = draw_chance(10, 4, 96, 512, settings.phi_jitter, torch.Generator().manual_seed(1))
@@ -221,6 +204,4 @@ def test_parts_that_fit_the_memory_give_the_weights_of_the_whole_batch(
 def distance(network: nn.Module, aim: nn.Module, start: dict[str, torch.Tensor]) -> float:
     """How far a trained network is from another, as a share of the way that training moved the other."""
     here, there = (torch.cat([w.flatten().float() for w in weights(one).values()]) for one in (network, aim))
-    return float(
-        (here - there).norm() / (there - torch.cat([w.flatten().float() for w in start.values()])).norm()
-    )
+    return float((here - there).norm() / (there - torch.cat([w.flatten().float() for w in start.values()])).norm())

@@ -41,9 +41,7 @@ def test_scaling_is_undone():
     assert factors(AutoencoderKL(scaling_factor=0.3)) == (0.3, 0.0)
 
 
-def test_a_killed_run_goes_on_with_the_batches_that_are_missing(
-    vae: AutoencoderKL, faces: np.ndarray, tmp_path: Path
-):
+def test_a_killed_run_goes_on_with_the_batches_that_are_missing(vae: AutoencoderKL, faces: np.ndarray, tmp_path: Path):
     whole = cache_moments(vae, faces, len(faces), tmp_path / "whole", batch_size=3)
 
     def cut():

@@ -39,9 +39,7 @@ TABLE = torch.randn(3, 77, 32, generator=torch.Generator().manual_seed(0))
 
 def train(unet: UNet2DConditionModel, settings: LoraSettings, checkpoint: Path, **options) -> float:
     add_lora(unet, settings)
-    return train_lora(
-        unet, scheduler(), moments(), CAPTIONS, TABLE, settings, checkpoint=checkpoint, **options
-    )
+    return train_lora(unet, scheduler(), moments(), CAPTIONS, TABLE, settings, checkpoint=checkpoint, **options)
 
 
 def lora_bytes(unet: UNet2DConditionModel, folder: Path, settings: LoraSettings = SETTINGS) -> bytes:
@@ -96,9 +94,7 @@ def test_targets_cover_what_they_say(unet: UNet2DConditionModel):
 
 @pytest.mark.slow
 def test_training_learns_what_all_photos_share(unet: UNet2DConditionModel, tmp_path: Path):
-    alike = LatentMoments(
-        np.full((6, 6, 8, 8), 3, np.float16), np.full((6, 6, 8, 8), 0.1, np.float16), 0.7, 0.0
-    )
+    alike = LatentMoments(np.full((6, 6, 8, 8), 3, np.float16), np.full((6, 6, 8, 8), 0.1, np.float16), 0.7, 0.0)
     losses = []
     for rate in (1e-9, 5e-3):
         settings = replace(SETTINGS, epochs=60, learning_rate=rate, ema_decay=0.0)
@@ -130,10 +126,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
 
 
 def test_rows_computed_one_at_a_time_keep_the_step(
-    saved_generator: SavedGenerator,
-    unet: UNet2DConditionModel,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    saved_generator: SavedGenerator, unet: UNet2DConditionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     train(unet, SETTINGS, tmp_path / "whole.pt")
     lora_bytes(unet, tmp_path / "whole")
@@ -147,9 +140,7 @@ def test_rows_computed_one_at_a_time_keep_the_step(
 
 
 @pytest.mark.parametrize("targets", ["attention", "attention+convolutions"])
-def test_the_file_loads_in_diffusers_with_its_alpha(
-    saved_generator: SavedGenerator, tmp_path: Path, targets: str
-):
+def test_the_file_loads_in_diffusers_with_its_alpha(saved_generator: SavedGenerator, tmp_path: Path, targets: str):
     settings = replace(SETTINGS, targets=targets, alpha=2.0)  # type: ignore[arg-type]
     pipeline = StableDiffusionPipeline.from_pretrained(saved_generator.folder)
     train(pipeline.unet, settings, tmp_path / "c.pt")

@@ -86,11 +86,7 @@ def relative_error(x: torch.Tensor, reference: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("guidance", [3.0, 1.0])
 def test_a_batch_equals_the_stock_pipeline_one_by_one(
-    generator: LoadedGenerator,
-    stock: StableDiffusionPipeline,
-    rows: list[Row],
-    faces: np.ndarray,
-    guidance: float,
+    generator: LoadedGenerator, stock: StableDiffusionPipeline, rows: list[Row], faces: np.ndarray, guidance: float
 ):
     ours = sample_latents(generator, rows, replace(SETTINGS, guidance_scale=guidance))
     for face, row, latents in zip(faces, rows, ours, strict=False):
@@ -117,9 +113,7 @@ def test_every_condition_moves_its_row_and_no_other(generator: LoadedGenerator, 
     before = sample_latents(generator, rows, SETTINGS)
     changes = {"prompt": PROMPTS[0], "seed": 99, "embedding": rows[0].embedding, "injection_weight": 0.9}
     for field, value in changes.items():
-        after = sample_latents(
-            generator, [*rows[:2], replace(rows[2], **{field: value}), *rows[3:]], SETTINGS
-        )
+        after = sample_latents(generator, [*rows[:2], replace(rows[2], **{field: value}), *rows[3:]], SETTINGS)
         moved = [relative_error(x, y) for x, y in zip(after, before, strict=True)]
         assert moved[2] > 1e-3, field
         assert max(moved[:2] + moved[3:]) < 1e-6, field
@@ -138,9 +132,7 @@ def test_stock_batches_mix_identities(stock: StableDiffusionPipeline, faces: np.
     assert relative_error(together, alone) > 1e-2
 
 
-def test_equal_rows_give_equal_pixels_in_any_place_beside_any_neighbour(
-    generator: LoadedGenerator, rows: list[Row]
-):
+def test_equal_rows_give_equal_pixels_in_any_place_beside_any_neighbour(generator: LoadedGenerator, rows: list[Row]):
     pixels = sample_rows(generator, rows, SETTINGS)
     for order in ([4, 3, 2, 1, 0], [2, 0], [1], [3, 3, 1, 4]):
         again = sample_rows(generator, [rows[i] for i in order], SETTINGS)
@@ -170,12 +162,8 @@ def test_without_adapter_the_direct_arm_is_the_same(
         sample_latents(plain, rows, SETTINGS)
 
 
-def test_bf16_is_close(
-    saved_generator: SavedGenerator, lora: Path, generator: LoadedGenerator, rows: list[Row]
-):
-    low = load_generator(
-        saved_generator.folder, ip_adapter=saved_generator.ip_adapter, lora=lora, precision="bf16"
-    )
+def test_bf16_is_close(saved_generator: SavedGenerator, lora: Path, generator: LoadedGenerator, rows: list[Row]):
+    low = load_generator(saved_generator.folder, ip_adapter=saved_generator.ip_adapter, lora=lora, precision="bf16")
     difference = sample_rows(low, rows, SETTINGS).float() - sample_rows(generator, rows, SETTINGS).float()
     assert difference.abs().mean() < 3
     assert difference.abs().max() > 0

@@ -8,9 +8,7 @@ from models.identity.chip import DLIB_EYES, INSIGHTFACE_EYES, chip
 from models.photos.alignment import LEFT_EYE, RIGHT_EYE
 
 
-@pytest.mark.parametrize(
-    ("eyes", "size"), [(INSIGHTFACE_EYES, 112), (INSIGHTFACE_EYES, 128), (DLIB_EYES, 150)]
-)
+@pytest.mark.parametrize(("eyes", "size"), [(INSIGHTFACE_EYES, 112), (INSIGHTFACE_EYES, 128), (DLIB_EYES, 150)])
 def test_the_eyes_come_to_where_the_network_wants_them(eyes: np.ndarray, size: int) -> None:
     image = np.zeros((96, 96, 3), np.uint8)
     for x, y in (LEFT_EYE, RIGHT_EYE):

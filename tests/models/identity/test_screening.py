@@ -25,9 +25,7 @@ def faces() -> Embedded:
     patients = np.concatenate([patients, near(rng, patients[:20])])
     held_out = np.arange(60) >= 40
     copies, strangers = near(rng, patients[:10]), people(rng, 30)
-    return Embedded(
-        patients, held_out, people(rng, 400), people(rng, 200), np.concatenate([copies, strangers])
-    )
+    return Embedded(patients, held_out, people(rng, 400), people(rng, 200), np.concatenate([copies, strangers]))
 
 
 def test_copies_of_patients_leak_and_strangers_do_not(faces):

@@ -30,9 +30,7 @@ def assert_equal_to_brute_force(queries: np.ndarray, gallery: np.ndarray, block_
 @pytest.mark.parametrize("block_rows", [7, 64, 5000])
 def test_random_faces(block_rows):
     rng = np.random.default_rng(0)
-    assert_equal_to_brute_force(
-        unit(rng.normal(size=(50, 128))), unit(rng.normal(size=(1000, 128))), block_rows
-    )
+    assert_equal_to_brute_force(unit(rng.normal(size=(50, 128))), unit(rng.normal(size=(1000, 128))), block_rows)
 
 
 @pytest.mark.parametrize("block_rows", [16, 512])
@@ -58,9 +56,7 @@ def test_of_equal_rows_the_first_is_found(half):
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 70), st.sampled_from([1e-8, 1e-7, 1e-4, 1.0])
-)
+@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 70), st.sampled_from([1e-8, 1e-7, 1e-4, 1.0]))
 def test_any_spread_any_block(seed, gallery_rows, block_rows, spread):
     rng = np.random.default_rng(seed)
     centre = rng.normal(size=(1, 16))
@@ -188,8 +184,7 @@ def test_few_rows_are_compared_in_double_however_close_all_faces_lie(monkeypatch
     rng = np.random.default_rng(8)
     middle = unit(rng.normal(size=(1, 128)))
     queries, gallery = (
-        unit(np.sqrt(cosine) * middle + np.sqrt(1 - cosine) * unit(rng.normal(size=(n, 128))))
-        for n in (100, 3000)
+        unit(np.sqrt(cosine) * middle + np.sqrt(1 - cosine) * unit(rng.normal(size=(n, 128)))) for n in (100, 3000)
     )
     assert_equal_to_brute_force(queries, gallery, 512)
     assert sum(compared) < 40 * len(queries)  # of both precisions together

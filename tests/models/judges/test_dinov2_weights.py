@@ -28,9 +28,7 @@ def released(depth: int = 2, width: int = 64, side: int = 3, patch: int = 4) -> 
             shapes |= {f"blocks.{k}.{name}.{part}": (width,) for part in ("weight", "bias")}
         for name in ("ls1", "ls2"):
             shapes[f"blocks.{k}.{name}.gamma"] = (width,)
-        for name, rows, columns in (
-            ("attn.qkv", 3, 1), ("attn.proj", 1, 1), ("mlp.fc1", 4, 1), ("mlp.fc2", 1, 4)
-        ):  # fmt: skip
+        for name, rows, columns in (("attn.qkv", 3, 1), ("attn.proj", 1, 1), ("mlp.fc1", 4, 1), ("mlp.fc2", 1, 4)):
             shapes[f"blocks.{k}.{name}.weight"] = (rows * width, columns * width)
             shapes[f"blocks.{k}.{name}.bias"] = (rows * width,)
     return {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}

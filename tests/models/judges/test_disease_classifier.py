@@ -29,9 +29,7 @@ def train(path, steps, **more):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = DiseaseClassifier(WIDTHS)
-    train_classifier(
-        network, *toy(), steps=steps, batch_size=16, learning_rate=5e-3, seed=1, checkpoint=path, **more
-    )
+    train_classifier(network, *toy(), steps=steps, batch_size=16, learning_rate=5e-3, seed=1, checkpoint=path, **more)
     return network
 
 
@@ -57,10 +55,7 @@ def test_learns_saves_and_predicts(tmp_path):
 
 def test_any_square_size_and_nothing_at_all():
     network = DiseaseClassifier(WIDTHS).eval()
-    assert predict(network, [np.zeros((192, 192, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)]).shape == (
-        2,
-        8,
-    )
+    assert predict(network, [np.zeros((192, 192, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)]).shape == (2, 8)
     assert predict(network, []).shape == (0, 8)
 
 

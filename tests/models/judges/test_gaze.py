@@ -53,6 +53,4 @@ def test_mirrored_photographs_give_mirrored_gaze_and_a_bar_disturbs_it(assets):
 
 
 def cv2_noise(images: np.ndarray) -> np.ndarray:
-    return np.clip(
-        images.astype(int) + np.random.default_rng(0).integers(-4, 5, images.shape), 0, 255
-    ).astype(np.uint8)
+    return np.clip(images.astype(int) + np.random.default_rng(0).integers(-4, 5, images.shape), 0, 255).astype(np.uint8)

@@ -49,8 +49,7 @@ def test_the_distance_is_equation_1_with_weights_of_one():
     for i in (0, 16):
         total = 0.0
         for a, b in zip(
-            *(layers(torch.from_numpy(x[i : i + 1]).permute(0, 3, 1, 2).double()) for x in (first, second)),
-            strict=True,
+            *(layers(torch.from_numpy(x[i : i + 1]).permute(0, 3, 1, 2).double()) for x in (first, second)), strict=True
         ):
             a, b = (x[0].numpy() / np.linalg.norm(x[0].numpy(), axis=0) for x in (a, b))
             total += float(((a - b) ** 2).sum(0).mean())
@@ -90,10 +89,7 @@ def test_squeezenet_sees_a_cat_and_coffee_and_orders_images(assets):
     state = torch.load(path, weights_only=True)
     trunk = SqueezeNet().eval()
     trunk.load_state_dict({k.replace("/", "."): v.float() for k, v in state.items() if "conv10" not in k})
-    for image, classes in (
-        (skimage.data.chelsea(), range(281, 286)),
-        (skimage.data.coffee(), (504, 967, 968)),
-    ):
+    for image, classes in ((skimage.data.chelsea(), range(281, 286)), (skimage.data.coffee(), (504, 967, 968))):
         square = image[:, (image.shape[1] - image.shape[0]) // 2 :][:, : image.shape[0]]
         rgb = (
             torch.from_numpy(cv2.resize(square, (227, 227), interpolation=cv2.INTER_AREA))
@@ -101,7 +97,5 @@ def test_squeezenet_sees_a_cat_and_coffee_and_orders_images(assets):
             .float()
         )
         last = trunk(caffe_input(rgb))[-1]
-        scores = F.relu(F.conv2d(last, state["conv10.weight"].float(), state["conv10.bias"].float())).mean(
-            (2, 3)
-        )
+        scores = F.relu(F.conv2d(last, state["conv10.weight"].float(), state["conv10.bias"].float())).mean((2, 3))
         assert set(scores[0].topk(3).indices.tolist()) & set(classes)

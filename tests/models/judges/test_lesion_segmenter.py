@@ -81,9 +81,7 @@ def test_the_loss_is_dice_and_cross_entropy_weighted_by_head():
         return 1 - overlap + F.cross_entropy(logits, masks[:, 0].long())
 
     expected = (by_hand(answers[:, 0]) + 0.5 * by_hand(answers[:, 1])) / 1.5
-    assert deeply_supervised(answers, masks, overlap_and_entropy()).item() == pytest.approx(
-        expected.item(), abs=1e-5
-    )
+    assert deeply_supervised(answers, masks, overlap_and_entropy()).item() == pytest.approx(expected.item(), abs=1e-5)
     single = deeply_supervised(answers[:, 0], masks, overlap_and_entropy())
     assert single.item() == pytest.approx(by_hand(answers[:, 0]).item(), abs=1e-5)
 
@@ -137,9 +135,7 @@ def test_coarse_heads_learn_only_while_training():
 
 
 def test_sizes_that_cannot_be_halved_and_missing_judges_are_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"image_size_px: 64 for 6 levels; give a multiple of 32, at least 128"
-    ):
+    with pytest.raises(ValueError, match=r"image_size_px: 64 for 6 levels; give a multiple of 32, at least 128"):
         train(tmp_path / "a.pt", replace(TRAINING, filters=(4,) * 6))
     with pytest.raises(ValueError, match="run the stage train_judges"):
         load_lesion_segmenter(tmp_path)

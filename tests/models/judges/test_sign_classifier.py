@@ -124,12 +124,8 @@ def test_half_of_the_faces_are_mirrored():
 
 
 def test_a_size_that_is_no_multiple_of_the_patch_is_refused(pretrained, tmp_path):
-    with pytest.raises(
-        ValueError, match=r"image_size_px: 100 is no multiple of DINOv2's patch of 8 px; give 96"
-    ):
-        train_sign_classifier(
-            pretrained, toy(0), toy(1, 1), TUNING, size_px=100, checkpoint=tmp_path / "a.pt"
-        )
+    with pytest.raises(ValueError, match=r"image_size_px: 100 is no multiple of DINOv2's patch of 8 px; give 96"):
+        train_sign_classifier(pretrained, toy(0), toy(1, 1), TUNING, size_px=100, checkpoint=tmp_path / "a.pt")
 
 
 def test_a_missing_judge_or_one_of_other_diseases_is_refused(pretrained, tmp_path):

@@ -49,12 +49,7 @@ def test_eyes_of_a_turned_photo_are_those_of_the_upright_one(group, upright, qua
 def test_points_that_are_no_face_s_are_not_believed():
     points = np.zeros((68, 2))
     box = np.array([0.0, 0.0, 100.0, 100.0])
-    for rows, place in (
-        ((36, 42), (30, 35)),
-        ((42, 48), (70, 35)),
-        ((27, 36), (50, 55)),
-        ((48, 68), (50, 80)),
-    ):
+    for rows, place in (((36, 42), (30, 35)), ((42, 48), (70, 35)), ((27, 36), (50, 55)), ((48, 68), (50, 80))):
         points[slice(*rows)] = place
     points[[36, 42]] -= (8, 0)
     points[[39, 45]] += (8, 0)

@@ -60,11 +60,7 @@ def test_who_refuses_anywhere_is_out_everywhere(tmp_path, other):
 
 
 def test_a_refusal_in_a_row_that_cannot_be_read_counts(tmp_path):
-    assert reasons(tmp_path, *rows("p1", "p2"), "p1,widerrufen") == [
-        "consent_refused_elsewhere",
-        "",
-        "bad_row",
-    ]
+    assert reasons(tmp_path, *rows("p1", "p2"), "p1,widerrufen") == ["consent_refused_elsewhere", "", "bad_row"]
 
 
 def test_two_genders_and_ages_that_run_against_the_dates(tmp_path):
@@ -78,7 +74,5 @@ def test_two_genders_and_ages_that_run_against_the_dates(tmp_path):
 
 def test_one_record_id_for_two_patients_is_nobodys(tmp_path):
     header = "record_id,patient_id,visit_date,eye,diagnosis_code,diagnosis,age,sex,consent,file"
-    numbered = [
-        f"{number},{row}" for number, row in zip((7, 7, 8, 8), rows("p1", "p2", "p3", "p3"), strict=True)
-    ]
+    numbered = [f"{number},{row}" for number, row in zip((7, 7, 8, 8), rows("p1", "p2", "p3", "p3"), strict=True)]
     assert reasons(tmp_path, *numbered, header=header) == ["duplicate_id", "duplicate_id", "", ""]

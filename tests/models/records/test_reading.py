@@ -21,18 +21,7 @@ def table(tmp_path, text: str | bytes, name: str = "records.csv"):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_titles_blanks_headings_and_sums_are_counted(tmp_path, end):
-    lines = [
-        "Export of the eye clinic",
-        "",
-        HEADER,
-        ROWS[0],
-        "",
-        ROWS[1],
-        HEADER,
-        ROWS[2],
-        ",,,,,,,,",
-        "Total: 3",
-    ]
+    lines = ["Export of the eye clinic", "", HEADER, ROWS[0], "", ROWS[1], HEADER, ROWS[2], ",,,,,,,,", "Total: 3"]
     found = table(tmp_path, end.join(lines) + end)
     assert found.lines == {"preamble": 2, "heading": 2, "records": 3, "blank": 2, "footer": 1}
     assert [(row.line, row.problem) for row in found.rows] == [(4, ""), (6, ""), (8, "")]
@@ -74,16 +63,10 @@ def test_cells_of_several_lines_are_read_unless_they_look_like_records(tmp_path)
 
 
 def test_one_row_of_another_encoding_is_marked_and_turns_no_other(tmp_path):
-    lines = [
-        HEADER,
-        ROWS[0].replace("p0", "Zoë"),
-        ROWS[1].replace("p1", "Jürg"),
-        ROWS[2].replace("p2", "Änne"),
-    ]
+    lines = [HEADER, ROWS[0].replace("p0", "Zoë"), ROWS[1].replace("p1", "Jürg"), ROWS[2].replace("p2", "Änne")]
     data = b"\n".join([lines[0].encode(), lines[1].encode(), lines[2].encode("cp1252"), lines[3].encode()])
     found = table(tmp_path, data)
-    assert [(row.cells[0], row.problem) for row in found.rows] == [
-        ("Zoë", ""), ("Jürg", "bad_encoding"), ("Änne", "")]  # fmt: skip
+    assert [(row.cells[0], row.problem) for row in found.rows] == [("Zoë", ""), ("Jürg", "bad_encoding"), ("Änne", "")]
 
 
 def test_a_second_heading_in_another_order_refuses_the_table(tmp_path):

@@ -78,9 +78,7 @@ def test_a_reason_names_the_column_the_cell_and_what_is_allowed(tmp_path):
         ("2020-01-02", "02.01.20", "visit_date_not_understood"),
     ],
 )  # fmt: skip
-def test_an_optional_cell_that_is_not_understood_keeps_the_row_with_a_flag_and_is_counted(
-    tmp_path, old, new, flag
-):
+def test_an_optional_cell_that_is_not_understood_keeps_the_row_with_a_flag_and_is_counted(tmp_path, old, new, flag):
     path = tmp_path / "records.csv"
     path.write_text(f"{HEADER}\n{GOOD.replace(old, new, 1)}\n")
     (record,), _, unread = read_records(path)
@@ -111,12 +109,7 @@ def test_headings_in_four_languages_with_units_and_codings(tmp_path):
     for header, row in rows.items():
         for encoding in ("utf-8", "gb18030" if header == chinese else "cp1252"):
             (record,) = read(tmp_path, row, header=header, encoding=encoding)
-            assert (record.reason, record.flags, record.disease, record.age) == (
-                "",
-                [],
-                "conjunctivitis",
-                40.5,
-            )
+            assert (record.reason, record.flags, record.disease, record.age) == ("", [], "conjunctivitis", 40.5)
             assert (record.gender, record.eye, record.visit_date) == ("female", "right", "2020-01-02")
 
 

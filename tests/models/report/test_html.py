@@ -48,9 +48,7 @@ def test_the_plot_places_rates_and_names_empty_arms() -> None:
 
 
 def test_bars_are_as_high_as_their_shares() -> None:
-    made = share_bars(
-        "gender", {"patients": {"f": 0.4, "m": 0.1}, "random": {"f": 0.2, "m": 0.3}}, {"f": "female"}
-    )
+    made = share_bars("gender", {"patients": {"f": 0.4, "m": 0.1}, "random": {"f": 0.2, "m": 0.3}}, {"f": "female"})
     assert [f'height="{h}"' in made for h in ("170", "42.5", "85", "127.5")] == [True] * 4
     assert "female, random: 20.0\u00a0%" in made
 

@@ -42,9 +42,7 @@ def test_the_same_mask_comes_back_as_from_the_library(sam: Sam, tmp_path: Path) 
     model = SamModel.from_pretrained(save_sam(tmp_path)).eval()
     pixels = sam.processor(IMAGE, return_tensors="pt")["pixel_values"]
     with torch.no_grad():
-        out = model(
-            pixel_values=pixels, input_boxes=torch.tensor([[[8.0, 9.0, 50.0, 60.0]]]), multimask_output=False
-        )
+        out = model(pixel_values=pixels, input_boxes=torch.tensor([[[8.0, 9.0, 50.0, 60.0]]]), multimask_output=False)
     (embedding,) = sam.embed([IMAGE])
     found = sam.segment(embedding, (96, 96), Prompt(box=(8, 9, 50, 60))).best
     agreement = (found == (out.pred_masks[0, 0, 0].numpy() > 0)).mean()

@@ -3,13 +3,7 @@
 import numpy as np
 import pytest
 
-from models.statistics.identity_distance import (
-    identity_distance,
-    match_rate,
-    mean_over_patients,
-    rate,
-    unavailable,
-)
+from models.statistics.identity_distance import identity_distance, match_rate, mean_over_patients, rate, unavailable
 from models.statistics.leakage import wilson_interval
 
 

@@ -40,8 +40,7 @@ def test_ties_at_the_threshold_do_not_count_as_leaks():
 def test_new_people_stay_below_the_rate_in_expectation():
     rng = np.random.default_rng(1)
     rates = [
-        float((rng.normal(size=5000) > fpir_threshold(rng.normal(size=405), 0.01).value).mean())
-        for _ in range(300)
+        float((rng.normal(size=5000) > fpir_threshold(rng.normal(size=405), 0.01).value).mean()) for _ in range(300)
     ]
     assert np.mean(rates) <= 0.0105
 

@@ -14,11 +14,7 @@ def reference(similarity: np.ndarray, same: np.ndarray, fold: np.ndarray) -> flo
     accuracies = []
     for index in np.unique(fold):
         s, t = similarity[fold != index], same[fold != index]
-        tried = [
-            -np.inf,
-            *((a + b) / 2 for a, b in zip(np.unique(s)[:-1], np.unique(s)[1:], strict=True)),
-            np.inf,
-        ]
+        tried = [-np.inf, *((a + b) / 2 for a, b in zip(np.unique(s)[:-1], np.unique(s)[1:], strict=True)), np.inf]
         scores = [np.mean((s > threshold) == t) for threshold in tried]
         threshold = tried[int(np.argmax(scores))]
         held = fold == index
@@ -34,9 +30,7 @@ def test_pairs_are_half_same_half_different_and_nobody_is_in_two_folds():
     assert sorted(pairs.original[pairs.same]) == list(range(80))
     assert (people[pairs.original[~pairs.same]] != people[pairs.other[~pairs.same]]).all()
     folds = {
-        person: {
-            int(f) for f in pairs.fold[(people[pairs.original] == person) | (people[pairs.other] == person)]
-        }
+        person: {int(f) for f in pairs.fold[(people[pairs.original] == person) | (people[pairs.other] == person)]}
         for person in people
     }
     assert all(len(found) == 1 for found in folds.values())
@@ -64,9 +58,7 @@ def test_separate_is_1_equal_is_a_guess_and_pushed_apart_shows_reversed():
 
 
 def test_a_threshold_of_ties_and_few_people():
-    assert best_threshold(
-        np.array([0.2, 0.4, 0.6, 0.8]), np.array([False, False, True, True])
-    ) == pytest.approx(0.5)
+    assert best_threshold(np.array([0.2, 0.4, 0.6, 0.8]), np.array([False, False, True, True])) == pytest.approx(0.5)
     assert best_threshold(np.array([0.2, 0.8]), np.array([True, False])) == -np.inf
     assert draw_pairs(["a", "b", "c", "d", "e"], seed=0).num_folds == 2
     for people in ([], ["a"], ["a", "b"], ["a", "a", "b", "c"]):

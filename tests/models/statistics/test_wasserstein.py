@@ -86,10 +86,7 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_law():
     )
     assert first == again != other
     half = 1.96 * values.std() / 20
-    assert first == (
-        pytest.approx(values.mean() - half, abs=0.01),
-        pytest.approx(values.mean() + half, abs=0.01),
-    )
+    assert first == (pytest.approx(values.mean() - half, abs=0.01), pytest.approx(values.mean() + half, abs=0.01))
 
 
 def test_the_bootstrap_of_nothing_is_refused():

@@ -35,9 +35,7 @@ def test_a_part_of_no_rows_is_refused(monkeypatch: pytest.MonkeyPatch, told: str
         member(0, 1).parts(4, "x.batch_size")
 
 
-def test_a_process_that_no_launcher_started_is_alone_and_keeps_its_gradients(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_process_that_no_launcher_started_is_alone_and_keeps_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     alone, layer = group(), nn.Linear(3, 2)
     layer(torch.ones(1, 3)).sum().backward()

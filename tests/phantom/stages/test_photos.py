@@ -21,9 +21,7 @@ def test_without_assets_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> 
         photos.find_assets()
 
 
-def test_the_checkout_has_the_code_and_the_photos_profile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_checkout_has_the_code_and_the_photos_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     kept, gone = tmp_path / "data/patients/faces/shard.parquet", tmp_path / "models/deid/renamed_encoder.py"
     for file in (kept, gone):
@@ -33,9 +31,7 @@ def test_the_checkout_has_the_code_and_the_photos_profile(
     assert kept.exists()
     assert not gone.exists()
     assert load(tmp_path / "params.yaml").profile == "photos"
-    assert (tmp_path / "phantom/stages/photos.py").read_bytes() == (
-        ROOT / "phantom/stages/photos.py"
-    ).read_bytes()
+    assert (tmp_path / "phantom/stages/photos.py").read_bytes() == (ROOT / "phantom/stages/photos.py").read_bytes()
     assert (tmp_path / ".dvc").is_dir()
     assert not (tmp_path / ".git").exists()
 

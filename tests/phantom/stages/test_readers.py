@@ -25,13 +25,7 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("readers")
     write_selection(root)
     simulate(root)
-    paths = (
-        root / "selected",
-        root / "subset.parquet",
-        root / "exports",
-        root / "out",
-        root / "metrics.json",
-    )
+    paths = (root / "selected", root / "subset.parquet", root / "exports", root / "out", root / "metrics.json")
     annotations.run(*paths, Annotations(max_unusable=0.0, allow_incomplete=False))
     return root
 
@@ -65,9 +59,7 @@ def test_tasks_tell_nothing_and_repeats_are_hidden(root):
 
 def test_run_lengths_are_label_studios(root):
     exported = json.loads((root / "exports/export-reader_1.json").read_text())
-    regions = [
-        one for task in exported for one in task["annotations"][0]["result"] if one["type"] == "brushlabels"
-    ]
+    regions = [one for task in exported for one in task["annotations"][0]["result"] if one["type"] == "brushlabels"]
     assert len(regions) > 40
     for region in regions[:5]:
         size = region["original_height"], region["original_width"], 4

@@ -19,9 +19,7 @@ TWINS = Path("data/phantom/twins")
 
 def test_lessons_name_the_healthy_photo_and_the_sick_one():
     images = np.arange(2 * 2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 2, 4, 4, 3)
-    photos = PairedPhotos(
-        images, np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), ["bcc", "normal"], ["mid", ""]
-    )
+    photos = PairedPhotos(images, np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), ["bcc", "normal"], ["mid", ""])
     found = twin_dinov2.lessons(photos)
     assert [DISEASES[k] for k in found.disease] == ["normal", "bcc", "normal", "normal"]
     assert np.array_equal(found.images[1], images[0, 1])

@@ -44,9 +44,7 @@ def toy_params(tmp_path):
     params["twin_recognisers"] |= {"image_size_px": 64, "photos": photos, "unseen": photos | {"seed": 93}}
     for loss in LOSSES:
         params["twin_recognisers"][loss] |= short | {"widths": [8, 8, 16, 16], "depths": [1, 1, 1]}
-    params["twin_loss_recogniser"] |= params["twin_recognisers"] | {
-        "arcface": params["twin_recognisers"]["arcface"]
-    }
+    params["twin_loss_recogniser"] |= params["twin_recognisers"] | {"arcface": params["twin_recognisers"]["arcface"]}
     for name in ("cosface", "sphereface"):
         del params["twin_loss_recogniser"][name]
     params["twin_attributes"] |= short | {"image_size_px": 64, "photos": [photos, signs], "unseen": photos}
@@ -71,17 +69,12 @@ def test_stages_write_what_the_libraries_load(toy_params, tmp_path):
     twin_classifier.main(out / "classifier", out / "classifier.json", toy_params, scratch)
     image = [np.full((96, 96, 3), 128, np.uint8)]
     twin_loss_recogniser.main(out / "phi", out / "phi.json", toy_params, scratch)
-    assert load_recogniser(out / "phi/arcface.onnx").embed([np.zeros((96, 96, 3), np.uint8)]).shape == (
-        1,
-        128,
-    )
+    assert load_recogniser(out / "phi/arcface.onnx").embed([np.zeros((96, 96, 3), np.uint8)]).shape == (1, 128)
     for loss in LOSSES:
         assert load_recogniser(out / "recognisers" / f"{loss}.onnx").embed(image).shape == (1, 128)
     assert len(estimate(image, out / "deepface")[0]) == 1
     assert predict(load_classifier(out / "classifier"), image).shape == (1, len(DISEASES))
-    reports = [
-        json.loads((out / f"{name}.json").read_text()) for name in ("recognisers", "attributes", "classifier")
-    ]
+    reports = [json.loads((out / f"{name}.json").read_text()) for name in ("recognisers", "attributes", "classifier")]
     assert set(reports[0]) == set(LOSSES)
     assert reports[1]["photos"] == 9
     assert np.sum(reports[2]["confusion"]) == reports[2]["n"] == 40
@@ -99,9 +92,7 @@ def test_the_generator_twin_is_what_diffusers_loads_and_the_other_twins_can_judg
     metrics, scratch = tmp_path / "generator.json", tmp_path / "scratch"
     twin_generator.main(generator, adapter, metrics, toy_params, scratch)
     pipeline = StableDiffusionPipeline.from_pretrained(generator, dtype=torch.float32, safety_checker=None)
-    pipeline.load_ip_adapter(
-        str(adapter.parent), subfolder="", weight_name=adapter.name, image_encoder_folder=None
-    )
+    pipeline.load_ip_adapter(str(adapter.parent), subfolder="", weight_name=adapter.name, image_encoder_folder=None)
     assert json.loads(metrics.read_text())["codec"]["n"] == 400
     twin_quality.main(tmp_path / "twins", tmp_path / "sheet.png", tmp_path / "q.json", toy_params, scratch)
     quality = json.loads((tmp_path / "q.json").read_text())

@@ -57,13 +57,7 @@ def exports() -> dict[str, list]:
 
 def run(root: Path, max_unusable: float = 0.02, *, allow_incomplete: bool = True) -> dict:
     """Run the stage where it is not refused; return its metrics."""
-    paths = (
-        root / "selected",
-        root / "subset.parquet",
-        root / "exports",
-        root / "out",
-        root / "metrics.json",
-    )
+    paths = (root / "selected", root / "subset.parquet", root / "exports", root / "out", root / "metrics.json")
     annotations.run(*paths, Annotations(max_unusable=max_unusable, allow_incomplete=allow_incomplete))
     return json.loads((root / "metrics.json").read_text())
 
@@ -177,9 +171,7 @@ def test_images_that_nobody_was_given_are_counted(tmp_path):
 def test_sizes_are_height_and_width_of_any_picture(tmp_path):
     rows = [{"image_id": "png", "image": encode_png(np.zeros((5, 9, 3), np.uint8))}]
     ppm = b"P6 3 2 255\n" + bytes(18)
-    shards.write_shards(
-        pa.Table.from_pylist([*rows, {"image_id": "ppm", "image": ppm}]), tmp_path / "s", shard_rows=9
-    )
+    shards.write_shards(pa.Table.from_pylist([*rows, {"image_id": "ppm", "image": ppm}]), tmp_path / "s", shard_rows=9)
     assert image_sizes(tmp_path / "s") == {"png": (5, 9), "ppm": (2, 3)}
 
 
@@ -233,12 +225,7 @@ def test_what_is_allowed_to_be_half_read_is_said(tmp_path, caplog):
     assert "not complete, and allowed to be: 1 of 9 tasks" in caplog.text
 
 
-CLICK = {
-    "from_name": "click",
-    "to_name": "face",
-    "type": "keypoint",
-    "value": {"x": 50, "y": 50, "width": 0.4},
-}
+CLICK = {"from_name": "click", "to_name": "face", "type": "keypoint", "value": {"x": 50, "y": 50, "width": 0.4}}
 
 
 def test_a_click_whose_outline_was_never_taken_is_a_finding_and_the_vote_counts(tmp_path, caplog):

@@ -155,23 +155,11 @@ def texts(value) -> set[str]:
 def test_nothing_that_must_stay_inside_is_there(root):
     table = shards.read_table(root / "mema/train")
     assert table.schema.equals(schemas.MEMA)
-    inside = (
-        "patient",
-        "similarity",
-        "comment",
-        "plan_row",
-        "donor_id",
-        "injection",
-        "seed",
-        "prompt",
-        "sha256",
-    )
+    inside = ("patient", "similarity", "comment", "plan_row", "donor_id", "injection", "seed", "prompt", "sha256")
     names = set(table.schema.names) | {field.name for field in table.schema.field("votes").type.value_type}
     assert not [name for name in names if any(word in name for word in inside)]
     donors = {row["donor_id"] for row in shards.read_table(root / "selected").to_pylist()}
-    digests = {
-        hashlib.new(kind, name.encode()).hexdigest() for name in donors for kind in ("sha256", "md5", "sha1")
-    }
+    digests = {hashlib.new(kind, name.encode()).hexdigest() for name in donors for kind in ("sha256", "md5", "sha1")}
     guesses = {digest[:length] for digest in donors | digests for length in (12, 16, 32, 64)} | donors
     for folder in ("mema", "mema_seg"):
         for path in (root / folder).rglob("*.parquet"):
@@ -202,9 +190,7 @@ def test_pseudonyms_keep_the_groups_of_a_release_and_are_others_under_another_ke
         run(root, tmp_path / "other", given=given)
         other = shards.read_table(tmp_path / "other/mema/train").to_pylist()
         assert not {row["donor_pseudonym"] for row in other} & names
-        assert [row["image_id"] for row in other] == [
-            row["image_id"] for row in mema if row["split"] == "train"
-        ]
+        assert [row["image_id"] for row in other] == [row["image_id"] for row in mema if row["split"] == "train"]
 
 
 def test_no_order_of_rows_tells_the_plans(root, mema):
@@ -244,9 +230,7 @@ def test_staple_stands_in_the_metrics_and_judges_readers_otherwise(root, tmp_pat
 
 
 def test_too_few_masks_are_refused_with_the_numbers_after_the_metrics(root, tmp_path):
-    with pytest.raises(
-        ValueError, match=r"assemble\.num_seg_val: 50 wanted, \d images with a consensus mask"
-    ):
+    with pytest.raises(ValueError, match=r"assemble\.num_seg_val: 50 wanted, \d images with a consensus mask"):
         run(root, tmp_path, num_seg_val=50)
     assert metrics(tmp_path)["mema_seg"]["val"]["wanted"] == 50
     assert not (tmp_path / "mema").exists()
@@ -262,9 +246,7 @@ def test_a_donor_too_many_is_refused_with_what_to_do(tmp_path):
     write_selection(tmp_path, num_images=80, num_donors=2)
     simulate(tmp_path)
     annotate(tmp_path)
-    with pytest.raises(
-        ValueError, match=r"max_deviation: .* allowed 1: .*lower plan_sampling\.max_donor_uses"
-    ):
+    with pytest.raises(ValueError, match=r"max_deviation: .* allowed 1: .*lower plan_sampling\.max_donor_uses"):
         run(tmp_path, tmp_path, num_seg_train=0, num_seg_val=0)
     run(tmp_path, tmp_path, num_seg_train=0, num_seg_val=0, max_deviation=20.0)
 
@@ -273,12 +255,7 @@ def test_other_readers_names_become_aliases(root, tmp_path):
     votes = shards.read_table(root / "annotations/votes.parquet")
     real = {"reader_1": "dr_ada", "reader_2": "dr_bo", "reader_3": "dr_cy", "senior": "prof_di"}
     names = pa.array([real[name] for name in votes["reader"].to_pylist()])
-    who = {
-        "source": "label_studio",
-        "readers": ["dr_ada", "dr_bo", "dr_cy"],
-        "senior": "prof_di",
-        "confusions": None,
-    }
+    who = {"source": "label_studio", "readers": ["dr_ada", "dr_bo", "dr_cy"], "senior": "prof_di", "confusions": None}
     world = tmp_path / "world"
     world.mkdir()
     (world / "selected").symlink_to(root / "selected")
@@ -291,12 +268,7 @@ def test_other_readers_names_become_aliases(root, tmp_path):
     assert not any(name.encode() in data for name in real.values() if name != "senior" for data in written)
     assert json.loads((tmp_path / "readers.json").read_text())["source"] == "label_studio"
     rows = shards.read_table(tmp_path / "mema/val").to_pylist()
-    assert {vote["reader"] for row in rows for vote in row["votes"]} <= {
-        "reader_1",
-        "reader_2",
-        "reader_3",
-        "senior",
-    }
+    assert {vote["reader"] for row in rows for vote in row["votes"]} <= {"reader_1", "reader_2", "reader_3", "senior"}
 
 
 def test_nobody_has_read_anything(root, tmp_path):

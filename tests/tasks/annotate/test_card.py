@@ -61,16 +61,10 @@ def test_a_folder_gives_every_split_and_row_with_pictures_and_labels(data: Path,
     }
     assert sum(part.num_rows for part in found.values()) == rows_in(data / name) > 20
     stages = {
-        row["image_id"]: row
-        for split in SPLITS[name]
-        for row in shards.read_table(data / name / split).to_pylist()
+        row["image_id"]: row for split in SPLITS[name] for row in shards.read_table(data / name / split).to_pylist()
     }
     for split, part in found.items():
-        assert (
-            part.features["disease"]
-            == part.features["planned_disease"]
-            == datasets.ClassLabel(names=list(DISEASES))
-        )
+        assert part.features["disease"] == part.features["planned_disease"] == datasets.ClassLabel(names=list(DISEASES))
         assert part.features["image"] == part.features["mask"] == datasets.Image()
         rows: Iterable[dict[str, Any]] = part  # type: ignore[assignment]
         for row in rows:
@@ -136,9 +130,7 @@ def test_counts_of_the_card_are_those_of_the_data(data: Path) -> None:
     }
     rows = [row for split in SPLITS["mema"] for row in shards.read_table(data / "mema" / split).to_pylist()]
     for code, name in card.DISEASE_NAMES.items():
-        here = [
-            sum(row["disease"] == code and row["split"] == split for row in rows) for split in SPLITS["mema"]
-        ]
+        here = [sum(row["disease"] == code and row["split"] == split for row in rows) for split in SPLITS["mema"]]
         assert lines[name] == [*here, sum(here)]
     assert lines["all"][-1] == len(rows)
     differ = sum(row["disease"] != row["planned_disease"] for row in rows)
@@ -168,9 +160,7 @@ def test_the_hospital_chooses_licence_and_terms(data: Path) -> None:
         "masks": {},
         "mema_seg": {"disease": "bcc", "consensus": "majority", "train": {"images": 0}, "val": {"images": 0}},
     }  # fmt: skip
-    release = parameters().release.model_copy(
-        update={"licence": "cc-by-nc-sa-4.0", "terms": "signed agreement only"}
-    )
+    release = parameters().release.model_copy(update={"licence": "cc-by-nc-sa-4.0", "terms": "signed agreement only"})
     for text in (card.mema_card(found, release, "paper"), card.mema_seg_card(found, release, "paper")):
         assert "Licence: cc-by-nc-sa-4.0." in text
         assert "Terms: signed agreement only." in text

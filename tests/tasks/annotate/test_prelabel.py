@@ -41,9 +41,7 @@ def sam_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def params(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: SavedGenerator, sam_folder: Path
-) -> Params:
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: SavedGenerator, sam_folder: Path) -> Params:
     """A workspace with a selection, donors and a LoRA; the parameters that run the stage on it."""
     monkeypatch.chdir(tmp_path)
     write_public(Path("public"))

@@ -28,11 +28,7 @@ def test_another_key_gives_names_that_cannot_be_matched() -> None:
 
 
 def test_a_plain_digest_is_no_pseudonym() -> None:
-    guesses = {
-        hashlib.new(kind, name.encode()).hexdigest()[:32]
-        for kind in ("sha256", "sha1", "md5")
-        for name in IDS
-    }
+    guesses = {hashlib.new(kind, name.encode()).hexdigest()[:32] for kind in ("sha256", "sha1", "md5") for name in IDS}
     assert not set(NAMES.of(IDS)) & (guesses | {name[:32] for name in IDS})
 
 
@@ -47,8 +43,6 @@ def test_names_last_through_a_major_version() -> None:
 
 def test_donors_who_are_nobody_here_are_counted() -> None:
     wanted = NAMES.of([*IDS[:3], "stranger"])
-    with pytest.raises(
-        ValueError, match=r"release_key: 1 of 4 donors of MeMa are none of the 200 public faces"
-    ):
+    with pytest.raises(ValueError, match=r"release_key: 1 of 4 donors of MeMa are none of the 200 public faces"):
         NAMES.recognise(IDS, wanted)
     assert NAMES.recognise(IDS, wanted[:3]) == NAMES.of(IDS)

@@ -32,9 +32,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     params = parameters(num_seg_train=20, num_seg_val=3, max_deviation=1.0, bootstrap=50)
     assemble.run(
-        selected, said, root / "mema", root / "mema_seg", metrics / "readers.json", metrics / "assemble.json",
-        params,
-    )  # fmt: skip
+        selected, said, root / "mema", root / "mema_seg", metrics / "readers.json", metrics / "assemble.json", params
+    )
     durable.write_json(metrics / "prelabel.json", {"first_masks": FIRST_MASKS})
     return root
 
@@ -150,9 +149,7 @@ def test_the_figures_are_those_of_the_metrics(root: Path, tmp_path: Path) -> Non
     found = {path.stem: json.loads(path.read_text()) for path in (root / "metrics").glob("*.json")}
     overall = found["readers"]["fleiss"]["overall"]
     agreement = section_of(page, "agreement")
-    label = "{:.2f}, {:.2f} to {:.2f}, expected {:.2f}".format(
-        overall["value"], *overall["ci95"], overall["expected"]
-    )
+    label = "{:.2f}, {:.2f} to {:.2f}, expected {:.2f}".format(overall["value"], *overall["ci95"], overall["expected"])
     assert f'aria-label="{label}"' in agreement
     assert f"{sum(found['assemble']['mema']['images'].values())} labelled faces" in page
     assert f">{found['annotations']['masks']['machine_edited']}</td>" in section_of(page, "outlines")
@@ -166,7 +163,7 @@ def test_equal_inputs_give_equal_bytes(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("missing", "stage"),
     [("prelabel", "prelabel"), ("annotations", "annotations"), ("readers", "assemble"), ("assemble", "assemble")],
-)  # fmt: skip
+)
 def test_missing_metrics_name_the_stage_to_run(root: Path, tmp_path: Path, missing: str, stage: str) -> None:
     world = linked(root, tmp_path, "metrics")
     for name in report_readers.METRICS.keys() - {missing}:

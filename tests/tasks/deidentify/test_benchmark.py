@@ -9,14 +9,7 @@ import pytest
 
 from mema.params.deidentify import Deidentify
 from mema.runtime import shards
-from tasks.deidentify import (
-    benchmark,
-    deidentify,
-    evaluate_identity,
-    evaluate_medical,
-    evaluate_utility,
-    train_judges,
-)
+from tasks.deidentify import benchmark, deidentify, evaluate_identity, evaluate_medical, evaluate_utility, train_judges
 from tasks.works.generation import GeneratorFiles
 from tests import judges_world
 from tests.deid_world import PROFILE, PSEUDONYMS, SIZE_PX, UTILITY, write_deid_world
@@ -43,19 +36,10 @@ def world(tmp_path_factory):
         metrics, made = data / "metrics", data / "deidentified"
         loss = world.loss_recogniser
         evaluate_identity.run(
-            mema,
-            data / "public/faces",
-            made,
-            metrics / "identity.json",
-            world.identity(),
-            loss,
-            PSEUDONYMS,
-            "phantom",
+            mema, data / "public/faces", made, metrics / "identity.json", world.identity(), loss, PSEUDONYMS, "phantom"
         )
         evaluate_utility.run(mema, made, metrics / "utility.json", UTILITY, "phantom")
-        evaluate_medical.run(
-            mema, mema_seg, made, data / "judges", metrics / "medical.json", JUDGED, "phantom"
-        )
+        evaluate_medical.run(mema, mema_seg, made, data / "judges", metrics / "medical.json", JUDGED, "phantom")
     return world
 
 
@@ -124,9 +108,7 @@ def test_jpeg_counts_too(world, folder):
     assert image is not None
     (folder / f"{first}.png").unlink()
     cv2.imwrite(str(folder / f"{first}.jpg"), image)
-    findings = benchmark.read_images(
-        folder, deidentify.validation_images(world.data / "mema", world.data / "mema_seg")
-    )
+    findings = benchmark.read_images(folder, deidentify.validation_images(world.data / "mema", world.data / "mema_seg"))
     assert not findings.missing
     assert not findings.unusable
     assert len(findings.found) == 16
@@ -142,11 +124,7 @@ def test_missing_and_unusable_images_are_named_and_no_row_is_made(world, params,
         benchmark.run(folder, "mine", params, world.data, tmp_path / "out", lambda _: None)
     message = str(caught.value)
     assert f"1 missing: {names[0]}" in message
-    for part in (
-        "48x64 px of 96x96 px",
-        f"{names[2]}.png: no readable picture",
-        f"{names[3]}: both .png and .jpg",
-    ):
+    for part in ("48x64 px of 96x96 px", f"{names[2]}.png: no readable picture", f"{names[3]}: both .png and .jpg"):
         assert part in message
     assert not (tmp_path / "out").exists()
 

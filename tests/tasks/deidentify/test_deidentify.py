@@ -97,8 +97,7 @@ def test_medsem_is_decrypted_with_the_right_and_a_wrong_password(world, made):
     right, wrong = (deidentify.passwords(ids, 512, 7, wrong=wrong) for wrong in (False, True))
     released, features = deidentifier.encrypt(x, right)
     expected = {"image": released} | {
-        name: deidentifier.decrypt(features, given)
-        for name, given in (("recovered", right), ("wrong", wrong))
+        name: deidentifier.decrypt(features, given) for name, given in (("recovered", right), ("wrong", wrong))
     }
     for column, found in expected.items():
         np.testing.assert_allclose(images(made["medsem"], column).astype(int), found, atol=1)
@@ -158,9 +157,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(world, made, tmp_path
     with pytest.raises(KeyboardInterrupt):
         run(world, few)
     assert not OUT.exists()
-    monkeypatch.setattr(
-        deidentify.baselines.GaussianBlur, "deidentify", None
-    )  # finished, so not called again
+    monkeypatch.setattr(deidentify.baselines.GaussianBlur, "deidentify", None)  # finished, so not called again
     run(world, few)
     assert calls == [4, 2, 4, 4, 2, 4]
     assert {path.relative_to(OUT): path.read_bytes() for path in OUT.rglob("*.*")} == whole
@@ -169,9 +166,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(world, made, tmp_path
 def test_a_method_that_no_dep_holds_is_applied_anew(world, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     for shade in (9, 99):  # as another file of weights would change it, which its options do not tell
-        monkeypatch.setattr(
-            Told, "recover", lambda self, images, side_car, passwords, shade=shade: images * 0 + shade
-        )
+        monkeypatch.setattr(Told, "recover", lambda self, images, side_car, passwords, shade=shade: images * 0 + shade)
         run(world, section(methods={"mine": METHODS["mine"]}))
         assert (images(shards.read_table(OUT / "mine"), "recovered") == shade).all()
     assert "test_deidentify.Told lies in none of its deps" in caplog.text
@@ -185,10 +180,7 @@ def test_a_method_that_no_dep_holds_is_applied_anew(world, tmp_path, monkeypatch
             {"x": {"use": "blurr"}},
             r"deidentify\.methods: 'blurr'; known: identity, gaussian_blur.* package\.module\.Class",
         ),
-        (
-            {"x": {"use": "gaussian_blur", "options": {"radius": 1}}},
-            "gaussian_blur does not take {'radius': 1}",
-        ),
+        ({"x": {"use": "gaussian_blur", "options": {"radius": 1}}}, "gaussian_blur does not take {'radius': 1}"),
         ({"x": {"use": "k_same_mean", "options": {"k": 99}}}, r"k_same\.k: 99 of 16 training faces"),
         ({"x": {"use": "tests.nowhere.Mine"}}, r"'tests\.nowhere\.Mine' cannot be loaded"),
     ],

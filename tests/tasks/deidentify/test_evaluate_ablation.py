@@ -51,9 +51,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     network, moments = build("vit", options, 96)
     VitEncoder(network.vit, "vit", moments).save(Path("encoder"))  # type: ignore[arg-type]
     torch.manual_seed(0)
-    save_sign_classifier(
-        SignClassifier(*load_dinov2(str(save_dinov2(tmp_path / "dinov2"))), 96), Path("judge")
-    )
+    save_sign_classifier(SignClassifier(*load_dinov2(str(save_dinov2(tmp_path / "dinov2"))), 96), Path("judge"))
     return found
 
 
@@ -138,9 +136,7 @@ def test_a_killed_run_goes_on_with_the_next_arm(world, monkeypatch):
 
 
 def test_the_loss_recogniser_may_not_judge(world):
-    with pytest.raises(
-        ValueError, match=r"evaluate_ablation\.recogniser: .*loss\.onnx is train_deid\.loss_recog"
-    ):
+    with pytest.raises(ValueError, match=r"evaluate_ablation\.recogniser: .*loss\.onnx is train_deid\.loss_recog"):
         run(parameters(world, recogniser=str(world.loss_recogniser)))
     empty = {"models": [], "encoders": [], "lambda_med": [], "lambda_rev": []}
     with pytest.raises(ValueError, match=r"are all empty; name one at least"):

@@ -32,11 +32,7 @@ def write_export(path):
         )
         answer = {"from_name": "disease", "value": {"choices": [disease]}}
         who = int(reader) if reader != "12" else {"id": 12}
-        older = {
-            "completed_by": who,
-            "updated_at": "2026-01-01",
-            "result": [answer | {"value": {"choices": ["bcc"]}}],
-        }
+        older = {"completed_by": who, "updated_at": "2026-01-01", "result": [answer | {"value": {"choices": ["bcc"]}}]}
         newer = {"completed_by": who, "updated_at": "2026-01-02", "result": [answer]}
         skipped = newer | {"was_cancelled": True, "updated_at": "2026-01-03"}
         task["annotations"] += [newer, older, skipped]
@@ -64,11 +60,7 @@ def test_both_ways_in_give_the_kappas_of_scikit_learn(tmp_path):
     [
         (ANSWERS, "image_id,method,reader,disease", "lacks the columns diagnosis"),
         ([("i0", "blur", "", "bcc")], "image_id,method,reader,diagnosis", "line 2: reader is empty"),
-        (
-            [("i0", "blur", "11", "flu")],
-            "image_id,method,reader,diagnosis",
-            "flu not in evaluate_clinical.diseases",
-        ),
+        ([("i0", "blur", "11", "flu")], "image_id,method,reader,diagnosis", "flu not in evaluate_clinical.diseases"),
         (ANSWERS[:2], "image_id,method,reader,diagnosis", "num_readers: no image has 3 diagnoses"),
         (ANSWERS[24:], "image_id,method,reader,diagnosis", "none of the method 'original'"),
     ],
@@ -79,8 +71,6 @@ def test_what_is_wrong_in_a_table_is_named(tmp_path, answers, header, message):
 
 
 def test_another_json_is_refused(tmp_path):
-    (tmp_path / "x.json").write_text(
-        '[{"data": {"image_id": "i0"}, "annotations": []}, {"annotations": [{}]}]'
-    )
+    (tmp_path / "x.json").write_text('[{"data": {"image_id": "i0"}, "annotations": []}, {"annotations": [{}]}]')
     with pytest.raises(ValueError, match="no export of Label Studio whose tasks carry image_id and method"):
         run([tmp_path / "x.json"], tmp_path)

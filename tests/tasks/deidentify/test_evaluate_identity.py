@@ -44,9 +44,7 @@ def write_method(world, name: str, ids: list[str], faces: list[bytes]) -> None:
 
 def run(world, metrics: Path, **changes) -> dict:
     folders = (world.data / "mema", world.data / "public/faces", world.data / "deidentified")
-    evaluate_identity.run(
-        *folders, metrics, world.identity(**changes), world.loss_recogniser, PSEUDONYMS, "phantom"
-    )
+    evaluate_identity.run(*folders, metrics, world.identity(**changes), world.loss_recogniser, PSEUDONYMS, "phantom")
     return json.loads(metrics.read_text())
 
 
@@ -116,12 +114,8 @@ def test_no_validation_image_and_no_donor_may_be_in_a_training_set(world):
 
 def test_another_releases_key_is_told_from_faces_that_are_missing(world):
     other = Pseudonyms(b"another release")
-    with pytest.raises(
-        ValueError, match=r"release_key: 8 of 8 donors of MeMa are none of the 26 public faces"
-    ):
-        evaluate_identity.read_world(
-            world.data / "mema", world.data / "public/faces", world.identity(), other
-        )
+    with pytest.raises(ValueError, match=r"release_key: 8 of 8 donors of MeMa are none of the 26 public faces"):
+        evaluate_identity.read_world(world.data / "mema", world.data / "public/faces", world.identity(), other)
     public = shards.read_table(world.data / "public/faces", columns=["image_id"])["image_id"].to_pylist()
     originals = read_originals(world.data / "mema")
     assert not set(originals.people) & set(public)
@@ -133,9 +127,7 @@ def test_what_cannot_be_proven_fails(world, tmp_path):
     with pytest.raises(ValueError, match="no training set given"):
         check_held_out(originals, {}, world.loss_recogniser, paths(world), PSEUDONYMS)
     with pytest.raises(ValueError, match="'train' has no image_id"):
-        check_held_out(
-            originals, {"train": sets["train"].slice(0, 0)}, world.loss_recogniser, paths(world), PSEUDONYMS
-        )
+        check_held_out(originals, {"train": sets["train"].slice(0, 0)}, world.loss_recogniser, paths(world), PSEUDONYMS)
     with pytest.raises(ValueError, match=r"train_deid\.loss_recogniser: no file .*absent\.onnx"):
         check_held_out(originals, sets, tmp_path / "absent.onnx", paths(world), PSEUDONYMS)
 
@@ -165,6 +157,4 @@ def test_the_phantom_profiles_recognisers_are_not_the_loss_recogniser(world):
     assert len(named) >= 3
     check_held_out(read_originals(world.data / "mema"), training(world), loss, named, PSEUDONYMS)
     with pytest.raises(ValueError, match="the same file"):
-        check_held_out(
-            read_originals(world.data / "mema"), training(world), loss, named | {"fourth": loss}, PSEUDONYMS
-        )
+        check_held_out(read_originals(world.data / "mema"), training(world), loss, named | {"fourth": loss}, PSEUDONYMS)

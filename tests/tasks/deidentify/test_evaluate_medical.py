@@ -46,8 +46,7 @@ def inside(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def originals() -> dict[str, np.ndarray]:
     table = shards.read_table(Path("mema/val"))
     return {
-        name: decode(data)
-        for name, data in zip(*(table[c].to_pylist() for c in ("image_id", "image")), strict=True)
+        name: decode(data) for name, data in zip(*(table[c].to_pylist() for c in ("image_id", "image")), strict=True)
     }
 
 
@@ -86,9 +85,7 @@ def test_a_row_is_what_the_judges_say_of_its_images_whatever_their_order(inside)
     masks = judge.segment([negative[name] for name in seg["image_id"].to_pylist()])
     pairs = zip(masks, map(decode_mask, seg["mask"].to_pylist()), strict=True)
     overlaps = np.mean([dice_and_jaccard(*pair) for pair in pairs], 0)
-    assert [found["negative"][name]["value"] for name in ("dice", "jaccard")] == pytest.approx(
-        overlaps, abs=1e-4
-    )
+    assert [found["negative"][name]["value"] for name in ("dice", "jaccard")] == pytest.approx(overlaps, abs=1e-4)
     assert found["negative"]["dice"]["n"] == 3
 
 
@@ -99,9 +96,7 @@ def test_recall_against_the_plan_stands_beside_recall_against_the_readers(inside
     planned[2], planned[5] = planned[5], planned[2]
     planned[0] = "tao"  # now nobody was planned normal but row 8
     Path("mema").unlink()
-    other = table.set_column(
-        table.schema.get_field_index("planned_disease"), "planned_disease", pa.array(planned)
-    )
+    other = table.set_column(table.schema.get_field_index("planned_disease"), "planned_disease", pa.array(planned))
     shards.write_shards(other, Path("mema/val"), shard_rows=5)
     write_method("identity", originals())
     found = rows()["identity"]

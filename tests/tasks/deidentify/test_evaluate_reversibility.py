@@ -27,9 +27,7 @@ def world(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         section = judges_world.section(judges_world.toy_pretrained(root))
-        train_judges.run(
-            world.data / "mema", world.data / "mema_seg", world.data / "judges", root / "j.json", section
-        )
+        train_judges.run(world.data / "mema", world.data / "mema_seg", world.data / "judges", root / "j.json", section)
     table, rng = shards.read_table(world.data / "mema/val"), np.random.default_rng(0)
     faces = [decode(data) for data in table["image"].to_pylist()]
     noisy = [np.clip(f.astype(int) + rng.integers(-9, 10, f.shape), 0, 255).astype(np.uint8) for f in faces]
@@ -38,9 +36,7 @@ def world(tmp_path_factory):
     for name, columns in (("coded", back), ("gone", {"recovered": nothing, "wrong": nothing})):
         columns = {c: [v if v is None else encode_png(v) for v in values] for c, values in columns.items()}
         columns |= {"image_id": table["image_id"], "image": table["image"]}
-        shards.write_shards(
-            pa.table(columns, schema=DEIDENTIFIED), world.data / "deidentified" / name, shard_rows=5
-        )
+        shards.write_shards(pa.table(columns, schema=DEIDENTIFIED), world.data / "deidentified" / name, shard_rows=5)
         durable.write_json(world.data / "deidentified" / name / "method.json", {"told_disease": False})
     return world
 
@@ -54,16 +50,10 @@ def test_rows_are_the_single_metrics_of_each_column(world, tmp_path):
     document = json.loads((tmp_path / "r.json").read_text())
     assert document["irreversible"] == ["gone"]
     rows = {row["image"]: row for row in document["rows"]}
-    assert [(row["method"], row["image"]) for row in document["rows"]] == [
-        ("coded", "recovered"),
-        ("coded", "wrong"),
-    ]
+    assert [(row["method"], row["image"]) for row in document["rows"]] == [("coded", "recovered"), ("coded", "wrong")]
     table = shards.read_table(data / "mema/val")
     faces = np.stack([decode(d) for d in table["image"].to_pylist()])
-    judge, recogniser = (
-        load_sign_classifier(data / "judges/classifier"),
-        load_recogniser(world.recognisers["coarse"]),
-    )
+    judge, recogniser = (load_sign_classifier(data / "judges/classifier"), load_recogniser(world.recognisers["coarse"]))
     for column, row in rows.items():
         made = shards.read_table(data / "deidentified/coded")[column].to_pylist()
         images = np.stack([decode(d) for d in made])
@@ -71,9 +61,7 @@ def test_rows_are_the_single_metrics_of_each_column(world, tmp_path):
         assert row["psnr"]["value"] == pytest.approx(np.mean(psnr), abs=1e-3)
         distance = np.linalg.norm(recogniser.embed(faces) - recogniser.embed(images), axis=1)
         assert row["id_dis"]["coarse"]["value"] == pytest.approx(distance.mean(), abs=1e-3)
-        right = [DISEASES[k] for k in judge.predict(images).argmax(1)] == np.array(
-            table["disease"].to_pylist()
-        )
+        right = [DISEASES[k] for k in judge.predict(images).argmax(1)] == np.array(table["disease"].to_pylist())
         assert row["med_class_micro"]["value"] == pytest.approx(np.mean(right), abs=1e-3)
         assert row["med_class"]["value"] == pytest.approx(np.mean(right), abs=1e-3)  # two of each disease
         assert row["lpips"]["stand_in"] == TWIN

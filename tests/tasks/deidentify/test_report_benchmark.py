@@ -29,12 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def page_of(root: Path, out: Path, *, title: str = "T", profile: str = "phantom") -> str:
     report_benchmark.run(
-        root / "metrics",
-        root / "mema",
-        root / "deidentified",
-        out / "index.html",
-        title=title,
-        profile=profile,
+        root / "metrics", root / "mema", root / "deidentified", out / "index.html", title=title, profile=profile
     )
     return (out / "index.html").read_text()
 
@@ -55,9 +50,7 @@ def expected(root: Path, method: str, column: str = "image") -> list[bytes]:
     first: dict[str, str] = {}
     for row in shards.read_table(root / "mema/val").to_pylist():
         first.setdefault(row["disease"], row["image_id"])
-    made = {
-        row["image_id"]: row[column] for row in shards.read_table(root / "deidentified" / method).to_pylist()
-    }
+    made = {row["image_id"]: row[column] for row in shards.read_table(root / "deidentified" / method).to_pylist()}
     return [made[first[disease]] for disease in DISEASES]
 
 
@@ -158,9 +151,7 @@ def test_the_physicians_table_needs_no_profile_but_no_other_one(root: Path, tmp_
     durable.write_json(world / "metrics/clinical.json", clinical())
     assert "described as: drawn faces" in page_of(world, tmp_path)
     durable.write_json(world / "metrics/clinical.json", clinical() | {"profile": "paper"})
-    with pytest.raises(
-        ValueError, match=r"clinical\.json: measured under.*python -m tasks\.evaluate_clinical"
-    ):
+    with pytest.raises(ValueError, match=r"clinical\.json: measured under.*python -m tasks\.evaluate_clinical"):
         page_of(world, tmp_path)
 
 
@@ -168,9 +159,7 @@ def test_a_method_without_its_images_is_refused(root: Path, tmp_path: Path) -> N
     world = copied(root, tmp_path / "world")
     table = shards.read_table(world / "deidentified/blur")
     shards.write_shards(table.slice(0, 9), world / "deidentified/blur", shard_rows=4)  # the last nine of val
-    with pytest.raises(
-        ValueError, match=r"deidentified/blur: lacks 7 of the 8 images .*dvc repro deidentify"
-    ):
+    with pytest.raises(ValueError, match=r"deidentified/blur: lacks 7 of the 8 images .*dvc repro deidentify"):
         page_of(world, tmp_path)
     shutil.rmtree(world / "deidentified/blur")
     assert "Gaussian blur" not in grid(page_of(world, tmp_path), "pictures")

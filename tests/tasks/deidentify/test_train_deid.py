@@ -68,9 +68,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def run(params: Params, out: str = "deid") -> dict[str, Any]:
     metrics = Path(f"{out}.json")
-    train_deid.run(
-        Path("data/mema"), Path("encoder"), Path(out), metrics, params.generator, params.train_deid
-    )
+    train_deid.run(Path("data/mema"), Path("encoder"), Path(out), metrics, params.generator, params.train_deid)
     return json.loads(metrics.read_text())
 
 
@@ -122,10 +120,7 @@ def test_curves_are_written_where_a_person_can_look(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"learning_rate": 1e30}, r"train_deid.learning_rate: losses .*; lower it"),
-    ],
+    ("changes", "said"), [({"learning_rate": 1e30}, r"train_deid.learning_rate: losses .*; lower it")]
 )
 def test_bad_values_are_named(world: World, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
@@ -135,9 +130,7 @@ def test_bad_values_are_named(world: World, changes: dict[str, Any], said: str) 
 def test_faces_of_another_size_than_memas_are_refused(world: World) -> None:
     params = parameters(world)
     larger = params.train_deid.model_copy(update={"image_size_px": 128})
-    with pytest.raises(
-        ValueError, match=r"image_size_px: 128, but .* holds an image of 96 x 96 px; set it to 96"
-    ):
+    with pytest.raises(ValueError, match=r"image_size_px: 128, but .* holds an image of 96 x 96 px; set it to 96"):
         run(params.model_copy(update={"train_deid": larger}))
 
 

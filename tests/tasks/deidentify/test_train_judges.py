@@ -35,26 +35,18 @@ def test_writes_judges_and_what_they_read_on_originals(given):
     assert train_judges.run(*PATHS, given) == 16
     report = json.loads(PATHS[3].read_text())
     assert report["chosen"]["of"] == 2
-    assert {name: report["top1"][name]["micro"]["n"] for name in ("select", "val")} == {
-        "select": 8,
-        "val": 16,
-    }
+    assert {name: report["top1"][name]["micro"]["n"] for name in ("select", "val")} == {"select": 8, "val": 16}
     val = judged_images.faces(Path("mema/val"), 96)
     found = load_sign_classifier(Path("judges/classifier")).predict(val.images).argmax(1)
     assert report["top1"]["val"]["micro"]["value"] == round(float((found == val.disease).mean()), 4)
     for k, name in enumerate(DISEASES):
         recall = (found == k)[val.disease == k].mean()
         assert report["top1"]["val"][name] == report["top1"]["val"][name] | {"value": recall, "n": 2}
-    judge, seg = (
-        load_lesion_segmenter(Path("judges/segmenter")),
-        judged_images.outlined(Path("mema_seg/val"), 64),
-    )
+    judge, seg = (load_lesion_segmenter(Path("judges/segmenter")), judged_images.outlined(Path("mema_seg/val"), 64))
     assert isinstance(judge, LesionSegmenter)
     pairs = zip(judge.segment(list(seg.images)), seg.masks, strict=True)
     overlaps = np.mean([dice_and_jaccard(*pair) for pair in pairs], 0)
-    assert [report["segmenter"][name]["value"] for name in ("dice", "jaccard")] == pytest.approx(
-        overlaps, abs=1e-4
-    )
+    assert [report["segmenter"][name]["value"] for name in ("dice", "jaccard")] == pytest.approx(overlaps, abs=1e-4)
     assert report["segmenter"]["dice"]["n"] == NUM_SEG["val"]
 
 

@@ -88,12 +88,7 @@ def test_a_second_lora_is_tuned_on_graded_captions_by_the_loop_of_train_lora(mon
         "A face, eye with conjunctivitis, heavy-level",
     ]
     assert (seen["settings"].rank, seen["settings"].epochs) == (LORA["rank"], 2)
-    assert (metrics["kind"], metrics["photos"], metrics["steps"], metrics["channels"]) == (
-        "diffusion",
-        8,
-        4,
-        96,
-    )
+    assert (metrics["kind"], metrics["photos"], metrics["steps"], metrics["channels"]) == ("diffusion", 8, 4, 96)
     assert sorted(digests(Path("encoder"))) == ["config.json", "grids/step-000003.png", "model.safetensors"]
     assert load_medical_encoder(Path("encoder")).channels == 96
     assert all((path / ".published").exists() for path in Path(".scratch").iterdir())
@@ -177,9 +172,7 @@ def test_a_fourth_encoder_is_one_file(monkeypatch):
 
 
 def test_what_cannot_be_tuned_is_refused_with_a_remedy():
-    with pytest.raises(
-        ValueError, match=r"train_medical_encoder\.kind: 'crayon'; allowed: diffusion, vit, vit_mae"
-    ):
+    with pytest.raises(ValueError, match=r"train_medical_encoder\.kind: 'crayon'; allowed: diffusion, vit, vit_mae"):
         run(parameters(kind="crayon"))
     with pytest.raises(ValueError, match=r"num_heads: 3 does not divide width 32"):
         parameters(vit=VIT | {"num_heads": 3})

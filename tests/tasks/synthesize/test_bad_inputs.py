@@ -53,12 +53,7 @@ def bomb() -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def sixteen_bit() -> bytes:
@@ -110,7 +105,7 @@ PHOTOS: dict[str, tuple[Callable[[], bytes], str]] = {
     "rotated with gps": (rotated_with_gps, "+exif_rotated"),
     "broken colour profile": (lambda: encoded(picture(), icc_profile=b"nonsense" * 40), "+icc_unreadable"),
     "odd colour profile": (with_profile, "+"),
-}  # fmt: skip
+}
 
 RECORDS = {
     "unknown disease": (ROW.replace("H10.1,Conjunctivitis", "H40.1,Glaucoma"), "unknown_disease"),
@@ -166,9 +161,7 @@ def test_photo(hospital, case):
     kept, quarantine, metrics = ingest(hospital, [ROW.format(file="case.jpg")])
     assert metrics["in"] == 2
     if not expected.startswith("+"):
-        assert [(row["file"], row["row"], row["reason"]) for row in quarantine] == [
-            ("photos/case.jpg", 2, expected)
-        ]
+        assert [(row["file"], row["row"], row["reason"]) for row in quarantine] == [("photos/case.jpg", 2, expected)]
         return
     assert not quarantine
     assert set(filter(None, [expected[1:]])) <= set(kept[0]["flags"])
@@ -203,11 +196,7 @@ def test_a_file_named_twice_and_a_photo_without_record(hospital):
         (hospital / "photos" / name).write_bytes(encoded(picture(ord(name[0]))))
     rows = [ROW.format(file="a.png"), ROW.format(file="a.png").replace("p1", "p2")]
     _, quarantine, metrics = ingest(hospital, rows)
-    assert [q["reason"] for q in quarantine] == [
-        "file_named_twice",
-        "file_named_twice",
-        "photo_without_record",
-    ]
+    assert [q["reason"] for q in quarantine] == ["file_named_twice", "file_named_twice", "photo_without_record"]
     assert (metrics["records"], metrics["photos_without_record"]) == (3, 1)
 
 
@@ -243,8 +232,7 @@ def test_the_latest_photo_of_a_patient_is_held_out(hospital):
     for seed, name in enumerate(names):
         (hospital / "photos" / name).write_bytes(encoded(picture(seed)))
     rows = [
-        ROW.format(file=name).replace("2020", year)
-        for name, year in zip(names, ("2021", "2023", "2022"), strict=True)
+        ROW.format(file=name).replace("2020", year) for name, year in zip(names, ("2021", "2023", "2022"), strict=True)
     ]
     kept, _, metrics = ingest(hospital, rows, held_out_share=1.0)
     assert [face["split"] for face in kept] == ["train", "heldout", "train"]

@@ -19,17 +19,7 @@ from hypothesis import strategies as st
 from mema.params.synthesize import IngestPatients
 from mema.runtime import shards
 from tasks.synthesize import ingest_patients
-from tests.hostile_tables import (
-    ENCODINGS,
-    FILES,
-    MUTATIONS,
-    World,
-    add_lines,
-    respell_path,
-    say_yes,
-    true_world,
-    write,
-)
+from tests.hostile_tables import ENCODINGS, FILES, MUTATIONS, World, add_lines, respell_path, say_yes, true_world, write
 
 T = TypeVar("T")
 SECTION = {
@@ -44,9 +34,7 @@ TABLES = {
     "end": st.sampled_from(["\n", "\r\n", "\r"]),
     "quoting": st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 }
-HOSTILE = settings(
-    derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+HOSTILE = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +101,9 @@ def test_a_hundred_hostile_tables(source, seed, mutations, encoding, delimiter, 
     assert sorted([*(r.line for r in found.good.values()), *(row["line"] for row in rejected)]) == sorted(
         record.line for record in found.records
     )
-    assert {row["file"] for row in found.rejected if not row["line"]} | {
-        r.file for r in found.records
-    } >= set(found.listing.photos), "a photo vanished"
+    assert {row["file"] for row in found.rejected if not row["line"]} | {r.file for r in found.records} >= set(
+        found.listing.photos
+    ), "a photo vanished"
     check(world, {name: record.patient_id for name, record in found.good.items()})
 
 
@@ -123,13 +111,7 @@ def test_most_rows_of_a_table_that_is_only_spelled_oddly_are_kept(source):
     kept = 0
     for seed in range(20):
         hostile(
-            source,
-            seed,
-            [respell_path, say_yes, add_lines],
-            encoding="utf-8",
-            delimiter=";",
-            end="\r\n",
-            quoting=0,
+            source, seed, [respell_path, say_yes, add_lines], encoding="utf-8", delimiter=";", end="\r\n", quoting=0
         )
         kept += len(ingest_patients.match(source, IngestPatients.model_validate(SECTION)).good)
     assert kept >= 20 * (len(FILES) - 1)  # a path from another machine is not believed
@@ -137,12 +119,8 @@ def test_most_rows_of_a_table_that_is_only_spelled_oddly_are_kept(source):
 
 @settings(parent=HOSTILE, max_examples=5)
 @given(**TABLES)
-def test_hostile_tables_end_to_end(
-    source, tmp_path_factory, seed, mutations, encoding, delimiter, end, quoting
-):
-    world, _ = hostile(
-        source, seed, mutations, encoding=encoding, delimiter=delimiter, end=end, quoting=quoting
-    )
+def test_hostile_tables_end_to_end(source, tmp_path_factory, seed, mutations, encoding, delimiter, end, quoting):
+    world, _ = hostile(source, seed, mutations, encoding=encoding, delimiter=delimiter, end=end, quoting=quoting)
     out = tmp_path_factory.mktemp("out")
     section, outs = IngestPatients.model_validate(SECTION), (out / "faces", out / "q.parquet", out / "m.json")
     with pytest.MonkeyPatch.context() as patch:

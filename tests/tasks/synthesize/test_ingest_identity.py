@@ -30,24 +30,18 @@ def row(patient: str, file: str, consent: str = "yes", code: str = "H10.1,Conjun
     return named.replace(",40,F,", ",,,").format(file=file)
 
 
-def outcome(
-    hospital: Path, photos: dict[str, bytes], rows: list[str]
-) -> tuple[dict[str, str], dict[str, str], dict]:
+def outcome(hospital: Path, photos: dict[str, bytes], rows: list[str]) -> tuple[dict[str, str], dict[str, str], dict]:
     """Ingest; return who each kept photo belongs to, the reason of each other one, and the metrics."""
     for name, data in ({"other.png": encoded(picture(77))} | photos).items():
         (hospital / "photos" / name).write_bytes(data)
     table = [HEADER, row("p0", "other.png"), *rows]
     (hospital / "records.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
     out = hospital.parent
-    ingest_patients.run(
-        hospital, out / "faces", out / "q", out / "m.json", IngestPatients.model_validate(SECTION)
-    )
+    ingest_patients.run(hospital, out / "faces", out / "q", out / "m.json", IngestPatients.model_validate(SECTION))
     kept = {face["file"].removeprefix("photos/"): face["patient_id"]
             for face in shards.read_table(out / "faces", columns=["file", "patient_id"]).to_pylist()}  # fmt: skip
     assert kept.pop("other.png") == "p0"
-    why = {
-        row["file"].removeprefix("photos/"): row["reason"] for row in shards.read_table(out / "q").to_pylist()
-    }
+    why = {row["file"].removeprefix("photos/"): row["reason"] for row in shards.read_table(out / "q").to_pylist()}
     metrics = json.loads((out / "m.json").read_text())
     assert metrics["in"] == metrics["kept"] + metrics["quarantined"]
     return kept, why, metrics
@@ -73,9 +67,7 @@ COPIES = {
 @pytest.mark.parametrize("kind", COPIES)
 def test_one_picture_under_two_patients_is_nobodys(hospital, kind):
     photos = {"a.png": encoded(picture(1)), "b.png": COPIES[kind](picture(1)), "c.png": encoded(picture(2))}
-    kept, why, metrics = outcome(
-        hospital, photos, [row("p1", "a.png"), row("p2", "b.png"), row("p3", "c.png")]
-    )
+    kept, why, metrics = outcome(hospital, photos, [row("p1", "a.png"), row("p2", "b.png"), row("p3", "c.png")])
     assert kept == {"c.png": "p3"}
     assert why == dict.fromkeys(("a.png", "b.png"), "same_picture_two_patients")
     assert metrics["reasons"] == {"same_picture_two_patients": 2}
@@ -90,12 +82,7 @@ def test_a_refusal_reaches_the_picture_in_every_file(hospital, kind):
 
 def test_one_picture_with_two_diagnoses_is_out_and_a_copy_that_agrees_is_flagged(hospital):
     photos = {name: encoded(picture(1 + (name > "b"))) for name in ("a.png", "b.png", "c.png", "d.png")}
-    rows = [
-        row("p1", "a.png"),
-        row("p1", "b.png", code="H20.0,Uveitis"),
-        row("p1", "c.png"),
-        row("p1", "d.png"),
-    ]
+    rows = [row("p1", "a.png"), row("p1", "b.png", code="H20.0,Uveitis"), row("p1", "c.png"), row("p1", "d.png")]
     kept, why, metrics = outcome(hospital, photos | {"b.png": photos["a.png"]}, rows)
     assert kept == {"c.png": "p1", "d.png": "p1"}
     assert why == dict.fromkeys(("a.png", "b.png"), "same_picture_two_diagnoses")
@@ -163,13 +150,9 @@ def test_the_account_tells_columns_and_what_was_not_understood_and_no_patient(ho
     header = HEADER.replace("sex", "Geschlecht").replace("eye", "Huber Anna")
     rows = [row("p1", "a.png").replace(",,,yes", ",,Q,yes"), row("MRN-7781", "b.png")]
     (hospital / "photos/a.png").write_bytes(encoded(picture(1)))
-    (hospital / "records.csv").write_text(
-        "\n".join([header + ",MRN-7781,weight", *(r + ",x,70" for r in rows)]) + "\n"
-    )
+    (hospital / "records.csv").write_text("\n".join([header + ",MRN-7781,weight", *(r + ",x,70" for r in rows)]) + "\n")
     out = hospital.parent
-    ingest_patients.run(
-        hospital, out / "faces", out / "q", out / "m.json", IngestPatients.model_validate(SECTION)
-    )
+    ingest_patients.run(hospital, out / "faces", out / "q", out / "m.json", IngestPatients.model_validate(SECTION))
     metrics = json.loads((out / "m.json").read_text())
     assert metrics["columns"]["used"]["gender"] == "Geschlecht"
     assert metrics["columns"]["ignored"] == ["Huber Anna", "column 10", "weight"]

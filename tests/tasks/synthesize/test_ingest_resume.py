@@ -80,9 +80,7 @@ def test_profile_follows_the_records(tmp_path, monkeypatch):
     ingest_patients.run(Path("raw"), Path("faces"), Path("q.parquet"), Path("m.json"), section)
     assert json.loads(Path("m.json").read_text())["splits"] == {"train": 30, "heldout": 10}
     params = load(Path("params.yaml"))
-    loud = params.model_copy(
-        update={"profile_cohort": params.profile_cohort.model_copy(update={"epsilon": 1e4})}
-    )
+    loud = params.model_copy(update={"profile_cohort": params.profile_cohort.model_copy(update={"epsilon": 1e4})})
     assert profile_cohort.run(Path("faces"), Path("cohort.json"), loud) == 20  # patients, of two photos each
     profile = json.loads(Path("cohort.json").read_text())
     assert [profile["disease"][name] for name in DISEASES[:4]] == [0.25] * 4

@@ -17,9 +17,7 @@ from tasks.synthesize import plan_sampling
 from tests.toy_profile import exact_profile
 
 EDGES = (0, 20, 40, 60, 80, 101)
-COHORT = ProfileCohort(
-    age_edges=EDGES, min_cell=3, attributes="records", epsilon=3, joint_share=0, max_epsilon=30
-)  # fmt: skip
+COHORT = ProfileCohort(age_edges=EDGES, min_cell=3, attributes="records", epsilon=3, joint_share=0, max_epsilon=30)
 
 
 def section(**changes) -> PlanSampling:
@@ -120,11 +118,7 @@ def test_the_plan_follows_the_profile(world):
 
 
 def test_a_coarse_joint_is_met_within_two_percent(world):
-    cells = [
-        ("bcc", "20-40", "male", 0.111),
-        ("tao", "40-60", "female", 0.333),
-        ("scc", "0-20", "male", 0.556),
-    ]
+    cells = [("bcc", "20-40", "male", 0.111), ("tao", "40-60", "female", 0.333), ("scc", "0-20", "male", 0.556)]
     profile = json.loads((world / "cohort.json").read_text())
     names = ("disease", "age_bin", "gender", "p")
     profile["joint"] = [dict(zip(names, cell, strict=True)) for cell in cells]

@@ -66,9 +66,7 @@ def test_versions_are_counted_and_the_budget_ends_them() -> None:
     for first in (0, 1):
         make(faces(40, first), params)
     written = Path("cohort.json").read_bytes()
-    with pytest.raises(
-        ValueError, match=r"max_epsilon: 2, but the 2 versions .* cost 2 and this one 1 more; go on"
-    ):
+    with pytest.raises(ValueError, match=r"max_epsilon: 2, but the 2 versions .* cost 2 and this one 1 more; go on"):
         make(faces(40, 2), params)
     assert Path("cohort.json").read_bytes() == written
     assert len(LIST.read_text().splitlines()) == 2
@@ -95,9 +93,7 @@ def test_a_line_cut_by_a_kill_is_forgotten_and_a_broken_one_is_not() -> None:
     assert len(LIST.read_text().splitlines()) == 2
     assert LIST.read_text().startswith(whole)
     LIST.write_text(whole + "nonsense\n")
-    with pytest.raises(
-        ValueError, match=r"nobody knows what was published; bring back its last good version"
-    ):
+    with pytest.raises(ValueError, match=r"nobody knows what was published; bring back its last good version"):
         make(faces(40), params)
 
 

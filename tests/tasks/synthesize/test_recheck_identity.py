@@ -38,9 +38,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table(photos, schemas.PATIENT_FACE, split=split, patient_id=owners), root / "patients", shard_rows=20
     )
     public = table(
-        [person() for _ in range(300)],
-        schemas.PUBLIC_FACE,
-        split=(["calibration"] * 4 + ["floor", "donor"]) * 50,
+        [person() for _ in range(300)], schemas.PUBLIC_FACE, split=(["calibration"] * 4 + ["floor", "donor"]) * 50
     )
     shards.write_shards(public, root / "public", shard_rows=100)
     images = [photo_of(face) for face in patients[:5]] + [person() for _ in range(35)]
@@ -62,9 +60,7 @@ def parameters(world: Path, recogniser: str = "other.onnx", name: str = "other")
 
 def test_copies_among_the_selected_are_found_and_nobody_is_named(world: Path, tmp_path: Path) -> None:
     out = tmp_path / "recheck.json"
-    done = recheck_identity.run(
-        world / "selected", world / "patients", world / "public", out, parameters(world)
-    )
+    done = recheck_identity.run(world / "selected", world / "patients", world / "public", out, parameters(world))
     assert done == 40
     row = json.loads(out.read_text())["recognisers"]["other"]
     assert row["released"]["n"] == 40

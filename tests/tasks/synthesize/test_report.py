@@ -66,9 +66,7 @@ def test_the_page_is_self_contained_and_small(world: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("profile", ["phantom", "photos", "paper"])
-def test_without_show_patients_no_patient_and_no_reject_is_seen(
-    world: Path, tmp_path: Path, profile: str
-) -> None:
+def test_without_show_patients_no_patient_and_no_reject_is_seen(world: Path, tmp_path: Path, profile: str) -> None:
     page = page_of(world, tmp_path, profile, show=False)
     for folder in ("patients/faces", "screened/rejected"):
         table = shards.read_table(world / "data" / folder, columns=["image_id", "image"])
@@ -87,9 +85,7 @@ def test_nobody_is_named_and_no_image_identified(world: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("profile", ["photos", "paper"])
 def test_real_patients_are_never_shown(world: Path, tmp_path: Path, profile: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf"report\.show_patients: true in profile {profile}.*set it to false"
-    ):
+    with pytest.raises(ValueError, match=rf"report\.show_patients: true in profile {profile}.*set it to false"):
         page_of(world, tmp_path, profile)
     assert not (tmp_path / "index.html").exists()
 
@@ -128,19 +124,14 @@ def header(page: str) -> str:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (
-            recheck(),
-            "No more recognised than strangers: of 200 released faces, stranger, which did not screen",
-        ),
+        (recheck(), "No more recognised than strangers: of 200 released faces, stranger, which did not screen"),
         (recheck(released=40), "Patients are recognised: of 200 released faces, stranger"),
         (recheck(released=20), "Not shown with so few faces that strangers are recognised as often: of 200"),
         (recheck(seen=20), "Cannot be told, for the judge may be blind"),
         (recheck(released=0, n=0), "Cannot be told: stranger had no image"),
     ],
 )
-def test_the_headline_is_the_judge_that_did_not_screen(
-    world: Path, tmp_path: Path, found: dict, words: str
-) -> None:
+def test_the_headline_is_the_judge_that_did_not_screen(world: Path, tmp_path: Path, found: dict, words: str) -> None:
     try:
         write_metrics(world / "data", recheck_identity=found)
         top = header(page_of(world, tmp_path))
@@ -202,9 +193,7 @@ def test_a_disease_that_nobody_judged_says_why(world: Path, tmp_path: Path) -> N
     ("missing", "stage"),
     [("leakage", "screen_identity"), ("distribution", "select"), ("ingest_public", "ingest_public")],
 )
-def test_a_missing_input_names_the_stage_that_makes_it(
-    world: Path, tmp_path: Path, missing: str, stage: str
-) -> None:
+def test_a_missing_input_names_the_stage_that_makes_it(world: Path, tmp_path: Path, missing: str, stage: str) -> None:
     (world / f"data/metrics/{missing}.json").unlink()
     try:
         with pytest.raises(ValueError, match=rf"{missing}\.json: not found; .*dvc repro {stage}"):

@@ -23,8 +23,7 @@ from tasks.works import generation as donors_module
 from tasks.works.generation import WEIGHTS
 from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
 
-SECTION = {"num_inference_steps": 2, "guidance_scale": 3.0, "batch_size": 3, "shard_rows": 6,
-           "precision": "fp32"}  # fmt: skip
+SECTION = {"num_inference_steps": 2, "guidance_scale": 3.0, "batch_size": 3, "shard_rows": 6, "precision": "fp32"}
 FACES = coloured_faces()
 IDS = [image_id(face) for face in FACES]
 PROMPTS = ("A face, eye with ptosis, mid-level", "A face, eye with normal", "A face, eye with uveitis")
@@ -114,10 +113,7 @@ def test_samples_are_the_plan_with_images_and_lineage(saved):
     samples = execute(saved, plan)
     assert samples.schema.equals(schemas.SAMPLE)
     assert samples.select(plan.column_names).equals(plan)
-    assert [path.name for path in sorted(Path("samples").iterdir())] == [
-        "shard-00000.parquet",
-        "shard-00001.parquet",
-    ]
+    assert [path.name for path in sorted(Path("samples").iterdir())] == ["shard-00000.parquet", "shard-00001.parquet"]
     assert samples["image_id"].to_pylist() == [image_id(image) for image in pixels(samples)]
     generator, lora = files_sha256(saved.folder, saved.ip_adapter), Path("lora") / WEIGHTS
     assert set(samples["generator_sha256"].to_pylist()) == {generator}
@@ -144,9 +140,7 @@ def test_lora_donor_weight_prompt_and_seed_all_reach_the_image(saved):
         column = plan[name].to_pylist()
         column[1] = value
         changed = plan.set_column(
-            plan.schema.get_field_index(name),
-            plan.schema.field(name),
-            pa.array(column, plan.schema.field(name).type),
+            plan.schema.get_field_index(name), plan.schema.field(name), pa.array(column, plan.schema.field(name).type)
         )
         after = execute(saved, changed)["image_id"].to_pylist()
         assert [a == b for a, b in zip(after, before, strict=True)] == [True, False, True], name

@@ -48,15 +48,10 @@ def world(tmp_path_factory):
     patients = [person() for _ in range(24)]
     photos = [photo_of(face) for face in patients for _ in range(2)]
     faces = table(
-        photos,
-        PATIENT_FACE,
-        split=["train", "heldout"] * 24,
-        patient_id=[f"secret-{i // 2}" for i in range(48)],
+        photos, PATIENT_FACE, split=["train", "heldout"] * 24, patient_id=[f"secret-{i // 2}" for i in range(48)]
     )
     shards.write_shards(faces, root / "patients", shard_rows=20)
-    public = table(
-        [person() for _ in range(300)], PUBLIC_FACE, split=(["calibration"] * 4 + ["floor", "donor"]) * 50
-    )
+    public = table([person() for _ in range(300)], PUBLIC_FACE, split=(["calibration"] * 4 + ["floor", "donor"]) * 50)
     shards.write_shards(public, root / "public", shard_rows=100)
     samples = [photo_of(face) for face in patients[:10]] + [person() for _ in range(50)]
     arms = (["direct"] * 8 + ["injected"] * 2) + ["direct", "injected", "injected", "random", "injected"] * 10
@@ -76,13 +71,7 @@ def section(world, **changes) -> ScreenIdentity:
 
 
 def screen(world, out, **changes) -> dict:
-    arguments = (
-        world / "samples",
-        world / "patients",
-        world / "public",
-        out / "screened",
-        out / "leakage.json",
-    )
+    arguments = (world / "samples", world / "patients", world / "public", out / "screened", out / "leakage.json")
     assert screen_identity.run(*arguments, section(world, **changes)) == 60
     return json.loads((out / "leakage.json").read_text())
 
@@ -134,12 +123,9 @@ def test_a_floor_beyond_doubt_fails_after_table_1_is_written(world, tmp_path):
         if row["split"] == "floor" and (image := next(kin, None)):
             row["image"] = image
     shards.write_shards(pa.Table.from_pylist(public, schema=PUBLIC_FACE), tmp_path / "public", shard_rows=100)
-    arguments = (
-        world / "samples", world / "patients", tmp_path / "public", tmp_path / "out", tmp_path / "t.json",
-    )  # fmt: skip
+    arguments = (world / "samples", world / "patients", tmp_path / "public", tmp_path / "out", tmp_path / "t.json")
     with pytest.raises(
-        ValueError,
-        match=r"screen_identity\.fpir: arcface: 4\d of 50 .* raise ingest_public\.calibration_share",
+        ValueError, match=r"screen_identity\.fpir: arcface: 4\d of 50 .* raise ingest_public\.calibration_share"
     ):
         screen_identity.run(*arguments, section(world))
     assert json.loads((tmp_path / "t.json").read_text())["recognisers"]["arcface"]["floor"]["leaked"] >= 40
@@ -150,6 +136,4 @@ def test_no_recogniser_and_no_shards_are_named(world, tmp_path):
     with pytest.raises(ValueError, match="recognisers: none named"):
         screen(world, tmp_path, recognisers={})
     with pytest.raises(ValueError, match=r"no \*.parquet there"):
-        screen_identity.run(
-            tmp_path, world / "patients", world / "public", tmp_path, tmp_path, section(world)
-        )
+        screen_identity.run(tmp_path, world / "patients", world / "public", tmp_path, tmp_path, section(world))

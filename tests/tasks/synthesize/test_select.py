@@ -76,10 +76,7 @@ def write_world(root: Path, samples: list[dict], patients: list[np.ndarray], sha
 def toy_samples() -> list[dict]:
     """Eleven survivors for eight places, each two years too old, and four random images of young men."""
     cells = [PATIENTS[0]] * 6 + [PATIENTS[4]] * 2 + [PATIENTS[6]] * 3
-    rows = [
-        sample(100 - k, "injected", cell, picture(cell[0], cell[1] + 2, cell[2]))
-        for k, cell in enumerate(cells)
-    ]
+    rows = [sample(100 - k, "injected", cell, picture(cell[0], cell[1] + 2, cell[2])) for k, cell in enumerate(cells)]
     rows[5]["picture"] = picture("normal", 32, "female")  # plan_row 95, the first chosen: no sign to be seen
     young: Person = ("normal", 30, "male")
     rows += [sample(k, "random", young, picture(*young)) for k in range(4)]
@@ -128,10 +125,7 @@ def test_quotas_are_exact_and_the_earliest_rows_fill_them(tmp_path, toy_estimato
 
 def test_table_2_by_hand_and_random_lies_farther(tmp_path, toy_estimators):
     metrics, _ = run(toy_world(tmp_path), tmp_path)
-    value = {
-        name: {arm: cell["value"] for arm, cell in row.items()}
-        for name, row in metrics["wasserstein"].items()
-    }
+    value = {name: {arm: cell["value"] for arm, cell in row.items()} for name, row in metrics["wasserstein"].items()}
     # Guided: one of eight shows no sign, each is two years off, within its bin. Random: all normal men of 30.
     random = {"disease": 1.0, "age": 0.2, "gender": 0.75}
     guided = {"disease": 0.125, "age": 0.0, "gender": 0.0}
@@ -178,16 +172,12 @@ def test_equal_rows_give_equal_bytes_however_they_lie_in_shards(tmp_path, toy_es
 def test_datasets_reads_the_selection(tmp_path, toy_estimators):
     run(toy_world(tmp_path), tmp_path)
     files = [str(file) for file in sorted((tmp_path / "selected").iterdir())]
-    rows = datasets.load_dataset(
-        "parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache")
-    )
+    rows = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
     assert rows["plan_row"] == [90, 91, 93, 94, 95, 96, 97, 98]
     assert rows[5]["image"] == encode_png(picture("bcc", 32, "female"))
 
 
-def test_too_large_a_shortfall_is_fatal_after_the_metrics_with_the_factor_that_fills(
-    tmp_path, toy_estimators
-):
+def test_too_large_a_shortfall_is_fatal_after_the_metrics_with_the_factor_that_fills(tmp_path, toy_estimators):
     rows = [row for row in toy_samples() if row["plan_row"] not in (95, 96, 97, 98, 93)]
     with pytest.raises(ValueError, match=r"select\.max_shortfall") as error:
         run(toy_world(tmp_path, rows), tmp_path)
@@ -250,12 +240,7 @@ def test_the_twins_see_that_random_images_are_other_people(tmp_path):
 @pytest.mark.slow
 def test_the_command_ends_with_the_sentence_and_no_traceback(tmp_path):
     names = ("kept", "profile", "patient-faces", "selected", "metrics", "legibility", "exact")
-    command = [
-        sys.executable,
-        "-m",
-        "tasks.synthesize.select",
-        *(f"--{name}={tmp_path / name}" for name in names),
-    ]
+    command = [sys.executable, "-m", "tasks.synthesize.select", *(f"--{name}={tmp_path / name}" for name in names)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "no *.parquet there; run the stage that makes it" in done.stderr

@@ -69,18 +69,10 @@ def account(name: str, email: str, password: str | None) -> dict[str, Any]:
         user.save()
     own = Organization.objects.filter(created_by=user).first()
     if own is None:
-        own = Organization.create_organization(
-            created_by=user, title=f"MeMa {name}", legacy_api_tokens_enabled=True
-        )
+        own = Organization.create_organization(created_by=user, title=f"MeMa {name}", legacy_api_tokens_enabled=True)
     seclude(user, own)
     token, _ = Token.objects.get_or_create(user=user)
-    return {
-        "email": email,
-        "password": password,
-        "token": token.key,
-        "user_id": user.pk,
-        "organisation": own.pk,
-    }
+    return {"email": email, "password": password, "token": token.key, "user_id": user.pk, "organisation": own.pk}
 
 
 def seclude(user: Any, own: Any) -> None:

@@ -13,6 +13,4 @@ class BlindedProject(ProjectMixin):
 
     def has_permission(self, user):
         """Tell whether the user is a member of the project's organisation."""
-        return super().has_permission(user) and bool(
-            self.organization_id and self.organization.has_permission(user)
-        )
+        return super().has_permission(user) and bool(self.organization_id and self.organization.has_permission(user))

@@ -101,11 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
             page, size = int(query["page"][0]), int(query["page_size"][0])
             with self.server.lock:
                 part = self.server.tasks[(page - 1) * size : page * size]
-                return (
-                    (200, {"tasks": part, "total": len(self.server.tasks)})
-                    if part or page == 1
-                    else (404, {})
-                )
+                return (200, {"tasks": part, "total": len(self.server.tasks)}) if part or page == 1 else (404, {})
         if address.path.startswith("/api/tasks/"):
             return self._one_task(int(address.path.split("/")[3]))
         return 404, {"detail": "not found"}

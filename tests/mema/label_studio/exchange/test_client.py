@@ -49,9 +49,7 @@ def client(server: FaultServer, pauses: list[float]) -> Iterator[LabelStudio]:
     [Fault(500), Fault(502), Fault(503), Fault(429), Fault(cut=True), Fault(hang_seconds=0.6, cut=True)],
     ids=["500", "502", "503", "429", "cut", "timeout"],
 )
-def test_reading_is_repeated(
-    server: FaultServer, client: LabelStudio, pauses: list[float], fault: Fault
-) -> None:
+def test_reading_is_repeated(server: FaultServer, client: LabelStudio, pauses: list[float], fault: Fault) -> None:
     server.faults = [fault, fault]
     assert client.get(PATH) == {"id": 7}
     assert len(server.requests) == 3
@@ -82,9 +80,7 @@ def test_retry_after_may_be_a_date() -> None:
 
 def test_it_gives_up_with_the_remedy(server: FaultServer, client: LabelStudio) -> None:
     server.faults = [Fault(502)] * 9
-    with pytest.raises(
-        ValueError, match=r"GET /api/projects/7 in 4 attempts \(HTTP 502\).*make label-studio"
-    ):
+    with pytest.raises(ValueError, match=r"GET /api/projects/7 in 4 attempts \(HTTP 502\).*make label-studio"):
         client.get(PATH)
     assert len(server.requests) == 4
 
@@ -117,9 +113,7 @@ def test_what_was_created_in_an_unclear_request_is_found_not_made_again(
 
 def test_what_was_lost_in_an_unclear_request_is_made_again(server: FaultServer, client: LabelStudio) -> None:
     server.faults = [Fault(cut=True), Fault(500)]
-    assert (
-        client.ensure(lambda: len(server.tasks) or None, lambda: client.post("/import", [{"data": {}}])) == 1
-    )
+    assert client.ensure(lambda: len(server.tasks) or None, lambda: client.post("/import", [{"data": {}}])) == 1
     assert len(server.requests) == 3
 
 

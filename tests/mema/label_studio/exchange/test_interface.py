@@ -45,9 +45,7 @@ def test_label_studio_s_own_check_passes(interface: LabelInterface) -> None:
     assert interface.validate_task({"data": task})
 
 
-def test_every_control_asks_about_the_face_and_is_known_to_the_reader_of_exports(
-    interface: LabelInterface,
-) -> None:
+def test_every_control_asks_about_the_face_and_is_known_to_the_reader_of_exports(interface: LabelInterface) -> None:
     assert {tag.name for tag in interface.controls} == {*CHOICES, COMMENT, BRUSH, *PROMPTS}
     assert all(tag.to_name == ["face"] for tag in interface.controls)
 

@@ -31,9 +31,7 @@ def state(round_: str = "reading", done: int = 0, skipped: int = 0, missing: int
         ([state("adjudication", done=10)], False),
     ],
 )
-def test_a_round_is_complete_when_none_of_its_readers_has_an_open_task(
-    states: list[Progress], through: bool
-) -> None:
+def test_a_round_is_complete_when_none_of_its_readers_has_an_open_task(states: list[Progress], through: bool) -> None:
     assert complete(states, "reading") is through
 
 

@@ -57,9 +57,7 @@ def test_a_draft_is_no_annotation() -> None:
         (None, b""),
     ],
 )
-def test_a_line_that_is_being_written_is_left_for_the_next_pull(
-    tmp_path: Path, log: bytes | None, kept: bytes
-) -> None:
+def test_a_line_that_is_being_written_is_left_for_the_next_pull(tmp_path: Path, log: bytes | None, kept: bytes) -> None:
     if log is not None:
         (tmp_path / "proposals.jsonl").write_bytes(log)
     copy_proposals(Places(tmp_path), tmp_path / "out")
@@ -80,9 +78,7 @@ def client(server: FaultServer) -> Iterator[LabelStudio]:
         yield talking
 
 
-def offer(
-    server: FaultServer, monkeypatch: pytest.MonkeyPatch, states: list[str], md5: str = ""
-) -> list[Any]:
+def offer(server: FaultServer, monkeypatch: pytest.MonkeyPatch, states: list[str], md5: str = "") -> list[Any]:
     """Let the server hold one snapshot that goes through `states`, one each time it is asked."""
     monkeypatch.setattr(module, "uuid4", lambda: type("Fixed", (), {"hex": "0123456789"})())
     content = [task("a", ANSWER)]
@@ -94,9 +90,7 @@ def offer(
 
 
 def queue(server: FaultServer, *answers: Any) -> None:
-    server.faults = [
-        answer if isinstance(answer, Fault) else Fault(200, body=json.dumps(answer)) for answer in answers
-    ]
+    server.faults = [answer if isinstance(answer, Fault) else Fault(200, body=json.dumps(answer)) for answer in answers]
 
 
 def test_a_snapshot_is_made_awaited_downloaded_and_deleted(
@@ -142,9 +136,7 @@ def test_a_download_that_differs_from_the_server_s_file_is_refused(
     assert server.requests[-1] == f"DELETE {EXPORTS}5"
 
 
-def test_a_cut_download_starts_again(
-    server: FaultServer, client: LabelStudio, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cut_download_starts_again(server: FaultServer, client: LabelStudio, monkeypatch: pytest.MonkeyPatch) -> None:
     (done,) = offer(server, monkeypatch, ["completed"])
     part = Fault(200, {"Content-Length": "5000"}, body="[{", cut=False)
     queue(server, {}, done, part, Fault(502))
@@ -206,9 +198,7 @@ def test_a_server_that_lost_answers_does_not_overwrite_those_that_were_pulled(
     assert pull(out, here)["reader_1"] == Counts(annotated=1, skipped=1, open=1, missing=0, foreign=0)
     whole = (out / "export-reader_1.json").read_bytes()
     answered_server(server, monkeypatch, [task("a"), task("b", SKIP), task("c", ANSWER)])
-    with pytest.raises(
-        ValueError, match=r"reader_1: 1 tasks that were answered .* a first; nothing was overwritten"
-    ):
+    with pytest.raises(ValueError, match=r"reader_1: 1 tasks that were answered .* a first; nothing was overwritten"):
         pull(out, here)
     assert (out / "export-reader_1.json").read_bytes() == whole
     assert pull(out, here, fewer=True)["reader_1"].open == 1
@@ -219,9 +209,7 @@ def test_one_reader_s_loss_leaves_every_export_as_it_was(
     server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, here = tmp_path / "out", target(server, tmp_path)
-    write_accounts(
-        here.places, Accounts(server.url, dict.fromkeys(("one", "two"), Account("a", "p", "t", 1, 2)))
-    )
+    write_accounts(here.places, Accounts(server.url, dict.fromkeys(("one", "two"), Account("a", "p", "t", 1, 2))))
     for name in ("one", "two"):
         remember(out, "1.23.2", name, reader("a"))
     (out / "export-two.json").write_text(json.dumps([task("a", ANSWER)]))

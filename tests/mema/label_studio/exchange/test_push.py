@@ -12,9 +12,7 @@ from mema.params.annotate import Annotate
 from tests.mema.label_studio.exchange.fault_server import Fault, fault_server
 from tests.mema.label_studio.exchange.test_task_data import IDS, images
 
-ANNOTATE = Annotate(
-    readers=("reader_1",), senior="senior", show_intended_label=False, repeat_share=0.05, seed=7
-)
+ANNOTATE = Annotate(readers=("reader_1",), senior="senior", show_intended_label=False, repeat_share=0.05, seed=7)
 
 
 @pytest.fixture
@@ -50,10 +48,7 @@ def test_a_wrong_token_names_the_reader(places: Places, tmp_path: Path) -> None:
 
 def test_an_image_to_adjudicate_must_be_selected(places: Places, tmp_path: Path) -> None:
     table = images(tmp_path / "selected", ["bcc"])
-    with (
-        fault_server() as server,
-        pytest.raises(ValueError, match=r"image_ids: 1 are not in .* such as ffff"),
-    ):
+    with fault_server() as server, pytest.raises(ValueError, match=r"image_ids: 1 are not in .* such as ffff"):
         push_adjudication(["f" * 64], table, None, tmp_path, ANNOTATE, Target(places, server.url))
 
 
@@ -65,9 +60,7 @@ def test_tasks_that_nobody_can_name_are_refused() -> None:
     """With the manifest and the secret lost, a push would give every image a second time."""
     here = present(reading_order(IDS, Lots(b"lost", 7, "reader_1"), repeat_share=0))
     plan = reading_order(IDS, Lots(b"new", 7, "reader_1"), repeat_share=0)
-    with pytest.raises(
-        ValueError, match=r"reader_1: 4 of his tasks stand in no manifest.*Put back manifest\.json"
-    ):
+    with pytest.raises(ValueError, match=r"reader_1: 4 of his tasks stand in no manifest.*Put back manifest\.json"):
         _check_known("reader_1", here, plan, ())
 
 

@@ -102,9 +102,7 @@ def test_more_images_later_keep_the_tasks_that_are_there(before: int, more: int,
     """Else a push after a larger selection would leave tasks that no plan knows."""
     first = order(IDS[:before], share=share)
     repeated = {task.image_id for task in first if task.copy}
-    later = reading_order(
-        IDS[: before + more], Lots(SECRET, 7, "reader_1"), repeat_share=share, repeated=repeated
-    )
+    later = reading_order(IDS[: before + more], Lots(SECRET, 7, "reader_1"), repeat_share=share, repeated=repeated)
     assert {task.key for task in first} <= {task.key for task in later}
     singles = [task.key for task in first if not task.copy]
     assert [task.key for task in later if task.key in set(singles)] == singles

@@ -50,9 +50,7 @@ def subset(path: Path) -> Path:
 
 
 def bodies(folder: Path, diseases: list[str], *, show: bool) -> str:
-    notes = read_notes(
-        images(folder / "-".join(diseases), diseases), subset(folder / "s.parquet"), show_intended=show
-    )
+    notes = read_notes(images(folder / "-".join(diseases), diseases), subset(folder / "s.parquet"), show_intended=show)
     return json.dumps([task_body(PlannedTask("k", image_id, 0), note) for image_id, note in notes.items()])
 
 

@@ -73,10 +73,7 @@ def test_a_click_gives_the_networks_mask_and_is_logged(client: TestClient, site:
 
 
 def test_a_click_on_the_first_mask_unseals_it_and_another_does_not(client: TestClient, site: Site) -> None:
-    inside, outside = (
-        Prompt(((12.0, 25.0),), (True,), (10.0, 20.0, 29.0, 39.0)),
-        Prompt(((50.0, 60.0),), (True,)),
-    )
+    inside, outside = (Prompt(((12.0, 25.0),), (True,), (10.0, 20.0, 29.0, 39.0)), Prompt(((50.0, 60.0),), (True,)))
     unsealed = masks(client.post("/predict", json=body(region(12, 25))).json())[0]
     sealed = masks(client.post("/predict", json=body(region(50, 60))).json())[0]
     assert (unsealed == expected(site, 0, inside)).all()
@@ -172,9 +169,7 @@ def test_no_mask_without_its_line_in_the_log(client: TestClient, site: Site) -> 
     assert len(logged(site.log)[0]) == 1
 
 
-def test_logs_tell_no_picture_and_no_token(
-    client: TestClient, site: Site, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_logs_tell_no_picture_and_no_token(client: TestClient, site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         client.post("/setup", json={"access_token": "secret"})
         client.post("/predict", json=body(region(20, 60), image=1))

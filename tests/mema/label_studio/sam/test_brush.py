@@ -20,9 +20,7 @@ def test_equals_the_sdk_on_any_mask(mask: np.ndarray) -> None:
     assert encode_rle(mask) == sdk(mask)
 
 
-@pytest.mark.parametrize(
-    "run", [1, 2, 3, 4, 5, 63, 64, 65, 16383, 16384, 16385, 32768, 32769, 40000, 49152, 49153]
-)
+@pytest.mark.parametrize("run", [1, 2, 3, 4, 5, 63, 64, 65, 16383, 16384, 16385, 32768, 32769, 40000, 49152, 49153])
 def test_equals_the_sdk_where_the_length_changes_its_width(run: int) -> None:
     """A run of pixels is four times as long; widths change above 8, 16 and 256, and 65,536 is cut."""
     for lead in (0, 1):

@@ -116,9 +116,7 @@ def test_a_damaged_shard_costs_its_own_images_only(folder: Path, caplog: pytest.
 
 
 @pytest.mark.parametrize("harm", ["zeroed", "replaced", "removed", "other shape"])
-def test_a_row_that_went_bad_meanwhile_is_not_used(
-    folder: Path, caplog: pytest.LogCaptureFixture, harm: str
-) -> None:
+def test_a_row_that_went_bad_meanwhile_is_not_used(folder: Path, caplog: pytest.LogCaptureFixture, harm: str) -> None:
     stored, shard = store(folder), folder / "shard-00000.parquet"
     if harm == "zeroed":
         data = bytearray(shard.read_bytes())
@@ -135,9 +133,7 @@ def test_a_row_that_went_bad_meanwhile_is_not_used(
     assert (stored.get(IDS[6]) is None) == (harm == "other shape")
 
 
-def test_embeddings_of_another_checkpoint_are_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_embeddings_of_another_checkpoint_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shards.write_table(tmp_path / "shard-00000.parquet", table(IDS[:3], sam="f" * 16))
     shards.write_table(tmp_path / "shard-00001.parquet", table(IDS[3:], sam=SAM))
     assert len(store(tmp_path)) == 4

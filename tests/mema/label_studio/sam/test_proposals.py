@@ -29,12 +29,7 @@ def test_a_proposal_comes_back_whole(tmp_path: Path) -> None:
     (first, second), damaged = logged(path)
     assert damaged == 0
     assert (first.project, second.project) == (3, 4)
-    assert (first.image_id, first.prompt, first.sam, first.first_mask) == (
-        IMAGE_ID,
-        PROMPT,
-        "0123456789abcdef",
-        True,
-    )
+    assert (first.image_id, first.prompt, first.sam, first.first_mask) == (IMAGE_ID, PROMPT, "0123456789abcdef", True)
     assert (first.mask == MASK).all()
     assert first.mask_sha256 == mask_sha256(MASK)
     assert path.stat().st_mode & 0o777 == 0o600

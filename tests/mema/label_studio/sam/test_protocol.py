@@ -27,9 +27,7 @@ def click(x: float, y: float, positive: bool = True, id_: str = "Ab3", **extra: 
     } | extra
 
 
-def box(
-    x: float, y: float, width: float, height: float, rotation: float = 0, id_: str = "Bx1"
-) -> dict[str, Any]:
+def box(x: float, y: float, width: float, height: float, rotation: float = 0, id_: str = "Bx1") -> dict[str, Any]:
     """Return a smart box; its place is its first corner."""
     value = {"x": x, "y": y, "width": width, "height": height, "rotation": rotation}
     return click(0, 0, id_=id_) | {"type": "rectanglelabels", "from_name": "box", "value": value}

@@ -40,9 +40,7 @@ def test_a_reader_without_an_account_is_named(places: Places) -> None:
     write_accounts(places, Accounts("http://127.0.0.1:1", {"reader_1": ONE}))
     target = Target(places, "http://127.0.0.1:1")
     assert target.account("reader_1") == ONE
-    with pytest.raises(
-        ValueError, match=r"annotate.readers: 'reader_9' has no account in .*make label-studio"
-    ):
+    with pytest.raises(ValueError, match=r"annotate.readers: 'reader_9' has no account in .*make label-studio"):
         target.account("reader_9")
 
 

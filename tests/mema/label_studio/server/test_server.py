@@ -12,14 +12,12 @@ from mema.label_studio.server.server_settings import banned_subnets, settings
 
 def banned(address: str) -> bool:
     return any(
-        ipaddress.ip_address(address) in ipaddress.ip_network(network)
-        for network in banned_subnets().split(",")
+        ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in banned_subnets().split(",")
     )
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["127.0.0.1", "127.83.65.76", "127.83.65.78", "10.0.0.1", "169.254.169.254", "8.8.8.8", "::1", "2600::1"],
+    "address", ["127.0.0.1", "127.83.65.76", "127.83.65.78", "10.0.0.1", "169.254.169.254", "8.8.8.8", "::1", "2600::1"]
 )
 def test_the_server_calls_no_address_but_the_backend_s(address: str) -> None:
     assert banned(address)
@@ -33,9 +31,7 @@ def test_a_server_that_others_would_reach_without_tls_does_not_start(tmp_path: P
     assert not (tmp_path / "root").exists()
 
 
-def test_hosts_and_origins_are_those_of_the_addresses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hosts_and_origins_are_those_of_the_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_HOSTS", "*")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.delenv("LABEL_STUDIO_URL", raising=False)
@@ -54,9 +50,7 @@ def test_hosts_and_origins_are_those_of_the_addresses(
         settings(Places(tmp_path))
 
 
-def test_the_database_of_the_environment_passes_through(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_database_of_the_environment_passes_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DJANGO_DB", "default")
     monkeypatch.setenv("POSTGRE_HOST", "db.example")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")

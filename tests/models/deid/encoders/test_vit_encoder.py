@@ -116,9 +116,7 @@ def test_a_pretrained_folder_is_taken_with_its_moments(tmp_path):
     encoder, _ = VitEncoder.fine_tune("vit", faces(), options, tmp_path / "scratch")
     encoder.save(tmp_path / "out")
     x = signal()
-    by_hand = torch.stack(
-        [(x[:, c] / 2 + 0.5 - m) / s for c, m, s in ((0, 0.4, 0.2), (1, 0.5, 0.3), (2, 0.6, 0.1))], 1
-    )
+    by_hand = torch.stack([(x[:, c] / 2 + 0.5 - m) / s for c, m, s in ((0, 0.4, 0.2), (1, 0.5, 0.3), (2, 0.6, 0.1))], 1)
     tokens = network.vit(by_hand, interpolate_pos_encoding=True).last_hidden_state[:, 1:]
     wanted = tokens.mT.unflatten(2, (3, 3))
     torch.testing.assert_close(load_medical_encoder(tmp_path / "out")(x), wanted, rtol=1e-3, atol=1e-3)

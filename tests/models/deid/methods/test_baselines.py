@@ -118,9 +118,7 @@ def test_a_method_of_ones_own_is_two_methods(monkeypatch):
         load_method("models.deid.methods.baselines.Half", {})
     with pytest.raises(ValueError, match=r"Mine does not take \{'plus': 3\}"):
         load_method("models.deid.methods.baselines.Mine", {"plus": 3})
-    with pytest.raises(
-        ValueError, match=r"'models.deid.nowhere.Mine' cannot be loaded .*give package.module.Class"
-    ):
+    with pytest.raises(ValueError, match=r"'models.deid.nowhere.Mine' cannot be loaded .*give package.module.Class"):
         load_method("models.deid.nowhere.Mine", {})
 
 

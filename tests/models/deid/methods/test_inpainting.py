@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.deid.methods.inpainting import (
-    Inpainting,
-    InpaintingSettings,
-    denoise_around,
-    kept_latents,
-    put_back,
-)
+from models.deid.methods.inpainting import Inpainting, InpaintingSettings, denoise_around, kept_latents, put_back
 from models.diffusion.generator import load_generator
 from tests.toy_generator import coloured_faces, save_generator
 

@@ -19,9 +19,7 @@ def test_the_trade_off_has_a_point_a_method_and_the_papers_hollow() -> None:
     assert "MedSem-DeID: Med-Class 72.0\u00a0%, ID-Dis 1.270" in titles  # by SphereFace, as the tables say
     assert len(titles) == len(METHODS) + len(paper.MEDICAL)
     assert len(re.findall(r"<circle", found)) == len(METHODS)
-    assert (
-        len(re.findall(r"<path", found)) == len(paper.MEDICAL) == sum("(paper)" in title for title in titles)
-    )
+    assert len(re.findall(r"<path", found)) == len(paper.MEDICAL) == sum("(paper)" in title for title in titles)
     assert found.count('stroke-opacity="0.4"') == 2 * len(METHODS)
     assert "the paper&#x27;s MedSem-DeID" in found
 

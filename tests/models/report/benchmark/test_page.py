@@ -11,16 +11,7 @@ from models.report.benchmark.data import LABELS, PAPER, PAPER_CLINIC, SHORT
 from models.report.benchmark.measured import BenchmarkGallery, in_order
 from models.report.benchmark.page import CONTENTS, page
 from models.report.benchmark.tables import DISTANCE, PERCENT, Notes, cell, interval
-from tests.benchmark_page_world import (
-    METHODS,
-    NO_GAZE,
-    clinical,
-    estimate,
-    measured,
-    medical,
-    metrics,
-    share,
-)
+from tests.benchmark_page_world import METHODS, NO_GAZE, clinical, estimate, measured, medical, metrics, share
 
 EMPTY = BenchmarkGallery([], ["blur", "medsem"])
 BODY = re.compile(r"<tbody.*?</tbody>", re.DOTALL)
@@ -41,9 +32,7 @@ def section_of(html: str, anchor: str) -> str:
 def rows_of(html: str) -> list[list[str]]:
     """Return the words of every row of figures."""
     rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
-    return [
-        [plain(cell).strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)] for row in rows
-    ]
+    return [[plain(cell).strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)] for row in rows]
 
 
 def test_every_section_stands_once_in_order_and_is_linked() -> None:
@@ -123,10 +112,7 @@ def test_a_value_that_cannot_be_had_is_a_dash_with_its_reason_once() -> None:
     assert "stand-in" not in table
     back = plain(section_of(page(measured(), EMPTY), "table8"))
     assert back.count("a LPIPS formula, trunk of a twin") == 1
-    assert (
-        "No way back: nothing done, Gaussian blur, pixelation, bar over the eyes, k-same mean, inpainting."
-        in back
-    )
+    assert "No way back: nothing done, Gaussian blur, pixelation, bar over the eyes, k-same mean, inpainting." in back
 
 
 def test_notes_count_on_beyond_the_alphabet() -> None:
@@ -152,13 +138,11 @@ def test_table_4_appears_with_the_physicians() -> None:
     assert rows[1:3] == [
         ["Gaussian blur", "3", "0.400 0.300–0.500 n = 40", "- a", "0.400 0.300–0.500 n = 40"],  # noqa: RUF001
         ["MedSem-DeID", "3", "0.720 0.620–0.820 n = 40", "- a", "0.720 0.620–0.820 n = 40"],  # noqa: RUF001
-    ]  # fmt: skip
+    ]
 
 
 def test_a_method_of_ones_own_stands_before_the_projects() -> None:
-    assert in_order(["medsem", "zeta", "blur", "alpha", "identity"]) == [
-        "identity", "blur", "alpha", "zeta", "medsem",
-    ]  # fmt: skip
+    assert in_order(["medsem", "zeta", "blur", "alpha", "identity"]) == ["identity", "blur", "alpha", "zeta", "medsem"]
     found = metrics()["medical"]
     row = copy.deepcopy(found["rows"][2]) | {"method": "<mine>"}
     made = page(measured(medical=found | {"rows": [*found["rows"], row]}), EMPTY)

@@ -50,9 +50,7 @@ def test_the_world_of_the_tests_meets_every_line() -> None:
         (0.3, 0.4, 0.0, MISSED),
     ],
 )
-def test_signs_are_to_be_twenty_points_above_the_blur(
-    own: float, blur: float, reach: float, state: str
-) -> None:
+def test_signs_are_to_be_twenty_points_above_the_blur(own: float, blur: float, reach: float, state: str) -> None:
     found = changed("medical", "medsem", "all", share(own, reach))["medical"]
     next(row for row in found["rows"] if row["method"] == "blur")["all"] = share(blur, reach)
     assert states(medical=found)[SIGNS] == state
@@ -66,8 +64,7 @@ def test_one_recogniser_that_still_knows_the_face_misses_both_lines(recogniser: 
 
 
 @pytest.mark.parametrize(
-    ("value", "reach", "state"),
-    [(1.2, 0.0, MET), (1.2, 0.01, CLOSE), (1.199, 0.1, MISSED), (1.3, 0.05, MET)],
+    ("value", "reach", "state"), [(1.2, 0.0, MET), (1.2, 0.01, CLOSE), (1.199, 0.1, MISSED), (1.3, 0.05, MET)]
 )
 def test_faces_are_to_lie_far_from_their_originals(value: float, reach: float, state: str) -> None:
     assert states(**changed("identity", "medsem", "id_dis", by_all(value, reach)))[DISTANCE] == state
@@ -126,9 +123,7 @@ def test_what_is_missing_is_not_measured_and_says_why() -> None:
     assert found[PARTS].measured == "Med-Class of M3 is missing"
     all_met, words = headline(found, "phantoms")
     assert not all_met
-    assert words.startswith(
-        "On phantoms, 2 of the 6 figures asked for are met. Not measured: Med-Class at least"
-    )
+    assert words.startswith("On phantoms, 2 of the 6 figures asked for are met. Not measured: Med-Class at least")
 
 
 def test_a_missed_line_is_named_with_its_figures_first() -> None:

@@ -14,11 +14,9 @@ def rate(leaked: int, n: int) -> dict:
 def leakage(*judges: tuple[int, int, int, int]) -> dict:
     """Each judge: leaks of 200 direct, 200 injected and 200 floor, of 20 ceiling."""
     rows = {
-        f"judge{k}": {
-            "direct": rate(d, 200), "injected": rate(i, 200), "floor": rate(f, 200), "ceiling": rate(c, 20),
-        }
+        f"judge{k}": {"direct": rate(d, 200), "injected": rate(i, 200), "floor": rate(f, 200), "ceiling": rate(c, 20)}
         for k, (d, i, f, c) in enumerate(judges)
-    }  # fmt: skip
+    }
     arms = ("direct", "injected", "floor", "ceiling")
     return {"recognisers": rows, "average": {a: average_rate([r[a] for r in rows.values()]) for a in arms}}
 
@@ -55,10 +53,7 @@ def test_no_leak_at_all_is_infinitely_fewer() -> None:
 
 
 def test_a_blind_judge_and_a_missing_arm_are_told() -> None:
-    assert (
-        "recognises only 25.0\u00a0% of the patients' own"
-        in leak_verdict(leakage((60, 6, 2, 5))).findings[-1]
-    )
+    assert "recognises only 25.0\u00a0% of the patients' own" in leak_verdict(leakage((60, 6, 2, 5))).findings[-1]
     empty = leakage((60, 6, 2, 19))
     empty["recognisers"]["judge0"]["direct"] = rate(0, 0)
     verdict = leak_verdict(empty)

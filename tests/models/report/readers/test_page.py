@@ -52,14 +52,12 @@ def assemble(**changes: object) -> dict:
             "images": {"train": 5, "select": 5, "val": 5},
             "deviation": 0.25,
         },
-        "mema_seg": {
-            "disease": "bcc", "consensus": "majority", "train": {"images": 4}, "val": {"images": 2},
-        },
+        "mema_seg": {"disease": "bcc", "consensus": "majority", "train": {"images": 4}, "val": {"images": 2}},
         "masks": {
             "bcc": {"images": 9, "outlined": 8, "with_mask": 7},
             "scc": {"images": 5, "outlined": 5, "with_mask": 4},
         },
-    } | changes  # fmt: skip
+    } | changes
 
 
 def annotations(**changes: object) -> dict:
@@ -171,9 +169,7 @@ def test_machine_masks_and_proposals_are_counted() -> None:
     assert "SAM had one for 8 of 10 images planned with a lesion (80.0 %" in made
     assert "6 times a reader saw a mask by the machine on an image; 3 were submitted untouched" in made
     assert "as SAM proposed it, untouched 3 75.0 %" in made
-    none = annotations(
-        proposals={"shown": 0, "accepted": 0, "share": None, "ci95": [0, 1], "unreadable_lines": 0}
-    )
+    none = annotations(proposals={"shown": 0, "accepted": 0, "share": None, "ci95": [0, 1], "unreadable_lines": 0})
     empty = {"first_masks": {"n": 0, "proposed": 0, "share": None, "ci95": [0, 1], "mean_score": None}}
     made = plain(page(measured(annotations=none, prelabel=empty), EMPTY))
     assert "No reader was shown a mask by the machine." in made

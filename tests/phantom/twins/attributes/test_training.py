@@ -49,9 +49,7 @@ def train(path, steps, **more):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = AttributeNet(*SMALL)
-    train_attributes(
-        network, *toy(), steps=steps, batch_size=16, learning_rate=5e-3, seed=1, checkpoint=path, **more
-    )
+    train_attributes(network, *toy(), steps=steps, batch_size=16, learning_rate=5e-3, seed=1, checkpoint=path, **more)
     return network
 
 
@@ -78,9 +76,7 @@ def test_deepface_graph_takes_bgr_between_zero_and_one():
     network = AttributeNet(*SMALL).eval()
     graph = DeepFaceGraph(network, "gender")
     rgb = torch.rand(2, 3, 112, 112)
-    fed = torch.nn.functional.interpolate(rgb, scale_factor=2, mode="nearest")[:, [2, 1, 0]].permute(
-        0, 2, 3, 1
-    )
+    fed = torch.nn.functional.interpolate(rgb, scale_factor=2, mode="nearest")[:, [2, 1, 0]].permute(0, 2, 3, 1)
     with torch.no_grad():
         expected = network(2 * rgb - 1)[1].softmax(1)
         assert torch.allclose(graph(fed), expected, atol=1e-5)

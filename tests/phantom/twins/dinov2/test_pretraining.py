@@ -26,9 +26,7 @@ from phantom.twins.dinov2.pretraining import (
 def toy() -> Lessons:
     rng = np.random.default_rng(0)
     disease = np.arange(16) % len(DISEASES)
-    return Lessons(
-        rng.integers(0, 255, (16, 96, 96, 3)).astype(np.uint8), disease, rng.random((16, 5), np.float32)
-    )
+    return Lessons(rng.integers(0, 255, (16, 96, 96, 3)).astype(np.uint8), disease, rng.random((16, 5), np.float32))
 
 
 def train(path: Path, steps: int = 4):

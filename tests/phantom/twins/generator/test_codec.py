@@ -3,19 +3,12 @@ import math
 import pytest
 import torch
 
-from phantom.twins.generator.codec import (
-    codec_loss,
-    draw_crops,
-    eye_weights,
-    psnr,
-)
+from phantom.twins.generator.codec import codec_loss, draw_crops, eye_weights, psnr
 
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    return torch.randint(
-        0, 256, (24, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
+    return torch.randint(0, 256, (24, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def test_psnr_of_a_constant_error():

@@ -59,9 +59,7 @@ def test_a_killed_pretraining_ends_with_the_same_weights(tmp_path: Path):
     def run(steps: int, name: str) -> torch.Tensor:
         torch.manual_seed(0)
         tokenizer = build_tokenizer()
-        ids = tokenizer(
-            list(all_prompts()), padding="max_length", max_length=PROMPT_TOKENS, return_tensors="pt"
-        )
+        ids = tokenizer(list(all_prompts()), padding="max_length", max_length=PROMPT_TOKENS, return_tensors="pt")
         unet, text = build_unet(4), build_text_encoder(tokenizer)
         injection = attach(unet, EMBED_DIM)
         train_generator(

@@ -45,9 +45,7 @@ def test_sphereface_goes_on_falling_beyond_a_half_turn():
     assert (logits.diff() < 0).all()
 
 
-@pytest.mark.parametrize(
-    ("logits", "none"), [(arcface_logits, 0.0), (cosface_logits, 0.0), (sphereface_logits, 1.0)]
-)
+@pytest.mark.parametrize(("logits", "none"), [(arcface_logits, 0.0), (cosface_logits, 0.0), (sphereface_logits, 1.0)])
 def test_no_margin_is_the_plain_softmax_and_gradients_are_finite(logits, none):
     cosine = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], requires_grad=True)
     plain = logits(cosine, torch.tensor([0, 0]), none, 4.0)

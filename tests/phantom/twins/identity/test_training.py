@@ -7,13 +7,7 @@ import torch
 from models.identity.network import build_recogniser
 from models.training.augmentation import to_signal
 from phantom.twins.identity import training
-from phantom.twins.identity.training import (
-    equal_error_rate,
-    pair_similarities,
-    ramp,
-    tar_at_fmr,
-    train_recogniser,
-)
+from phantom.twins.identity.training import equal_error_rate, pair_similarities, ramp, tar_at_fmr, train_recogniser
 
 SMALL = {"widths": (8, 8, 16, 16), "depths": (1, 1, 1), "pooling": "depthwise"}
 
@@ -78,9 +72,7 @@ def test_rates_by_hand():
     # One impostor pair of 1,000 may lie above: the threshold is the second largest, 0.4995.
     assert tar_at_fmr(genuine, impostor, 1e-3) == 0.75
     assert tar_at_fmr(genuine, np.append(impostor[:-2], [0.75, 0.76]), 1e-3) == 0.5
-    assert equal_error_rate(np.array([0.6, 0.7, 0.8]), np.array([0.1, 0.2, 0.3])) == pytest.approx(
-        0, abs=1e-3
-    )
+    assert equal_error_rate(np.array([0.6, 0.7, 0.8]), np.array([0.1, 0.2, 0.3])) == pytest.approx(0, abs=1e-3)
     assert equal_error_rate(np.array([0.1, 0.7, 0.8, 0.9]), np.array([0.1, 0.2, 0.3, 0.75])) == pytest.approx(
         0.25, abs=0.01
     )

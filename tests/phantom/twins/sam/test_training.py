@@ -67,10 +67,7 @@ def test_the_loss_takes_the_best_of_the_candidates() -> None:
     target = torch.zeros(1, 1, 8, 8)
     target[..., 2:6, 2:6] = 1
     right = (target * 20 - 10)[:, :, None]
-    logits, scores = (
-        torch.cat([-right, right, torch.zeros_like(right)], 2),
-        torch.tensor([[[0.0, 1.0, 0.25]]]),
-    )
+    logits, scores = (torch.cat([-right, right, torch.zeros_like(right)], 2), torch.tensor([[[0.0, 1.0, 0.25]]]))
     loss, mask = mask_losses(logits, scores, target)
     assert np.array_equal(mask[0, 0], target[0, 0].numpy() > 0)
     assert loss.item() < 0.05
@@ -106,9 +103,7 @@ def test_a_click_and_the_image_speak_of_the_same_places() -> None:
     torch.manual_seed(0)
     model = twin_sam(96)
     encoder = model.prompt_encoder
-    place = encoder(torch.tensor([[[[30.0, 45.0]]]]), torch.ones(1, 1, 1, dtype=torch.long), None, None)[0][
-        0, 0, 0
-    ]
+    place = encoder(torch.tensor([[[[30.0, 45.0]]]]), torch.ones(1, 1, 1, dtype=torch.long), None, None)[0][0, 0, 0]
     place = place - encoder.point_embed[1].weight[0]
     nearness = torch.einsum("c,chw->hw", place, model.get_image_wide_positional_embeddings()[0])
     row, column = divmod(int(nearness.argmax()), 24)
