@@ -77,7 +77,7 @@ server: $(STAMP) ## Start Prefect's server and its page, closed by a login (docs
 worker: $(STAMP) ## Start a worker here: make worker POOL=gpu, or POOL=cpu
 	@python -m flows.worker $(POOL)
 
-deploy: $(STAMP) ## Tell the server of this commit's flows: prefect deployment run pipeline/phantom
+deploy: $(STAMP) ## Tell the server of this commit's flows: prefect deployment run pipeline/pipeline-phantom
 	@python -m flows.deploy
 
 label-studio: $(STAMP) ## Start Label Studio, the readers' accounts and the SAM backend (docs/annotating.md)

@@ -19,7 +19,7 @@ def pipeline() -> None:
     synthesize()
     profile = params.load()
     if profile.inputs.annotations == LABEL_STUDIO:
-        run_deployment(f"annotate/{profile.profile}", timeout=0, as_subflow=False)
+        run_deployment(f"annotate/annotate-{profile.profile}", timeout=0, as_subflow=False)
     else:
         annotate()
         deidentify()

@@ -74,7 +74,7 @@ class PrefectWorld:
     def prefect(self, *arguments: str) -> str:
         return self.run(sys.executable, "-m", "prefect", "--no-prompt", *arguments)
 
-    def start_run(self, deployment: str = "synthesize/phantom") -> str:
+    def start_run(self, deployment: str = "synthesize/synthesize-phantom") -> str:
         """Start a deployment's run; return its id."""
         found = self.http.get(f"/deployments/name/{deployment}").json()
         url = f"/deployments/{found['id']}/create_flow_run"

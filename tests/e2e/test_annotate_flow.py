@@ -42,6 +42,7 @@ class Workplace:
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.environment = prefect_environment(folder / "prefect", ROOT, self.port) | {
             "MEMA_PROFILE": "phantom",
+            "MEMA_POLL": "true",
             "MEMA_REPOSITORY": str(ROOT),
             "MEMA_COMMIT": "0" * 40,
             "MEMA_CHECKOUT": str(folder),
@@ -131,7 +132,7 @@ def test_annotate_waits_without_the_worker_and_ends_after_the_last_submit(workpl
     worker = workplace.start(
         "worker", "prefect", "--no-prompt", "worker", "start", "--pool", "cpu", "--type", "process"
     )
-    workplace.run("prefect", "--no-prompt", "deployment", "run", "annotate/phantom")
+    workplace.run("prefect", "--no-prompt", "deployment", "run", "annotate/annotate-phantom")
 
     def state() -> str:
         return workplace.flow_run("annotate")["state_name"]

@@ -33,6 +33,11 @@ def world(shared: PrefectWorld) -> PrefectWorld:
     return shared
 
 
+def test_nobody_polls_for_simulated_readers(world: PrefectWorld) -> None:
+    (schedule,) = world.http.get("/deployments/name/annotate-poll/annotate-poll").json()["schedules"]
+    assert schedule["active"] is False
+
+
 def test_a_run_makes_every_stage_shows_results_and_commits_the_lock_file(world: PrefectWorld) -> None:
     run = world.start_run()
     assert world.finished(run) == "Completed", world.log("worker")[-4000:]
