@@ -82,7 +82,7 @@ def main(
 def run(name: str, options: list[str], out: Path) -> Row | None:
     """Run one path in a process of its own; None where it fails, its output told."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", f"benchmarks.{name}", *options, "--out", folder]
+        command = [sys.executable, "-m", f"benchmarks.paths.{name}", *options, "--out", folder]
         said: deque[str] = deque(maxlen=TOLD_LINES)
         if process.run(command, said.append):
             typer.echo("\n".join(said), err=True)

@@ -120,7 +120,7 @@ def test_attention_counts_among_the_operations():
     ("name", "options"), [(name, options) for sizes in (CPU, GPU) for name in sizes for options in sizes[name]]
 )
 def test_the_command_lines_of_every_path_can_be_read(name, options):
-    module = importlib.import_module(f"benchmarks.{name}")
+    module = importlib.import_module(f"benchmarks.paths.{name}")
     app = getattr(module, "app", None)
     if app is None:
         app = typer.Typer()

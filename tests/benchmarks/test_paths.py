@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import (
+from benchmarks.harness import Case, measure
+from benchmarks.paths import (
     deid_step,
     embed,
     image_writer,
     leak_nn,
     lora_step,
     orchestration,
-    pictures,
     sample_batch,
     train_reads,
 )
-from benchmarks.harness import Case, measure
+from benchmarks.studies import pictures
 from models.identity import search
 
 

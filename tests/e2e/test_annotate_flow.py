@@ -22,8 +22,8 @@ from models.diseases import DISEASES
 from tasks import schemas
 from tests.e2e.label_studio_world import LabelStudioWorld, write_images
 from tests.e2e.processes import free_port, prefect_environment, running, until, wait_for
-from tests.profiles import profile_values
-from tests.toy_sam import save_sam
+from tests.toys.sam import save_sam
+from tests.worlds.profiles import profile_values
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

@@ -15,7 +15,7 @@ import yaml
 from mema.runtime import shards
 from tests.e2e.ray_nodes import Node, cluster
 from tests.tasks.synthesize.test_sample import plan_of, write_lora, write_public
-from tests.toy_generator import SavedGenerator, save_generator
+from tests.toys.generator import SavedGenerator, save_generator
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 ROOT = Path(shards.__file__).parents[1]

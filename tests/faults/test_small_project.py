@@ -11,7 +11,7 @@ from phantom.simulated_reader import Skill
 from phantom.stages import readers
 from tasks.annotate import annotations
 from tests.faults import small_project
-from tests.readers_world import write_selection
+from tests.worlds.readers import write_selection
 
 NUM_IMAGES = 120
 

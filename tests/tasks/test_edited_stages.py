@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tasks.deidentify import train_judges
-from tests import edited_project, judges_world
-from tests.deid_world import TWIN, write_deid_world
-from tests.toy_deid import toy_deidentifier
+from tests.toys.deid import toy_deidentifier
+from tests.worlds import edited_project
+from tests.worlds import judges as judges_world
+from tests.worlds.deid import TWIN, write_deid_world
 
 EDITS = {
     "deidentify": ("deidentify/deidentify", "_read = decode\ndecode = lambda data: 255 - _read(data)"),

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from mema.runtime import entry, shards
-from tests.edited_project import copy_packages
 from tests.tasks.synthesize.test_sample import plan_of, write_lora, write_public
 from tests.tasks.synthesize.test_train_lora import SECTION, digests, write_faces
-from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
+from tests.toys.generator import SavedGenerator, coloured_faces, save_generator
+from tests.worlds.edited_project import copy_packages
 
 ROOT = entry.ROOT
 PATIENCE_SECONDS = 500  # seconds on an idle machine

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.mema.hospital.workspace import Hospital, lay_out
-from tests.toy_deid import toy_deidentifier
+from tests.toys.deid import toy_deidentifier
 
 
 @pytest.fixture(scope="package")

@@ -16,7 +16,7 @@ from models.deid.card import TrainedOn, digest_of
 from models.images import image_id
 from models.photos.every_face import Seeker
 from tests.mema.hospital.workspace import SECTION, encoded, lay_out, mema, pixels, smooth
-from tests.toy_deid import toy_deidentifier
+from tests.toys.deid import toy_deidentifier
 
 
 def face() -> Image.Image:

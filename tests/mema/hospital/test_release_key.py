@@ -12,7 +12,7 @@ from flows.workspace import MARK
 from mema.hospital.release_key import WORKSPACE, release_key
 from mema.params import load
 from mema.params.hospital import ReleaseKey
-from tests.profiles import profile_values
+from tests.worlds.profiles import profile_values
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ReleaseKey(path="", published="phantom-key")

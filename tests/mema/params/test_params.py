@@ -10,7 +10,7 @@ from mema.params import Params, load
 from mema.params.profiles import names, text
 from mema.params.section import Disease
 from models.diseases import DISEASES
-from tests.profiles import FOLDER, profile, profile_values
+from tests.worlds.profiles import FOLDER, profile, profile_values
 
 ROOT = Path(__file__).parents[3]
 PROFILES = sorted(names(FOLDER))

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mema.params import load, profiles
-from tests.profiles import FOLDER
+from tests.worlds.profiles import FOLDER
 
 BASE = """# what all start from
 sample:

@@ -19,7 +19,7 @@ from mema import params
 from mema.params.profiles import text
 from mema.project import doctor, doctor_services, remotes
 from tests.e2e.processes import free_port
-from tests.profiles import FOLDER, profile_values
+from tests.worlds.profiles import FOLDER, profile_values
 
 ROOT = Path(__file__).parents[3]
 

@@ -8,7 +8,7 @@ import pytest
 
 from mema.params.synthesize import Generator
 from mema.project.fetch import ENCODER, fetch, fetch_folder
-from tests.profiles import profile
+from tests.worlds.profiles import profile
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import yaml
 from mema.project import dvc, remote_places, remotes
 from models.images import decode, encode_png
 from models.report.pictures import data_uri
-from tests.remotes_world import ROOT, Secrets, graph, html_of, outs, pictures_in, words_in, write_world
+from tests.worlds.remotes import ROOT, Secrets, graph, html_of, outs, pictures_in, words_in, write_world
 
 pytestmark = pytest.mark.slow  # each starts DVC several times
 

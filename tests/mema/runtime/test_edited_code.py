@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mema.runtime import shards
-from tests import edited_project
+from tests.worlds import edited_project
 
 TIMES = '''"""Stage times: a factor times each row, a row a shard."""
 

@@ -22,7 +22,7 @@ from tasks.deidentify import train_deid
 from tasks.synthesize import train_lora
 from tests.tasks.deidentify.test_train_deid import parameters, write_workspace
 from tests.tasks.synthesize.test_train_lora import SECTION, digests, write_faces
-from tests.toy_generator import coloured_faces, save_generator
+from tests.toys.generator import coloured_faces, save_generator
 
 ROOT = entry.ROOT
 PATIENCE_SECONDS = 300
@@ -111,7 +111,7 @@ def test_a_launcher_that_starts_fewer_than_asked_for_ends_the_stage(monkeypatch:
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_ending_the_stage_ends_all_of_its_processes(tmp_path: Path, sent: signal.Signals) -> None:
-    stage = begin(["tests.waiting_stage", str(tmp_path)], tmp_path)
+    stage = begin(["tests.toys.waiting_stage", str(tmp_path)], tmp_path)
     try:
         wait_until(lambda: len(list(tmp_path.glob("rank-*"))) == 2)
         members = list(ranks_of(stage).values())

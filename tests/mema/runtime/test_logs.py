@@ -14,8 +14,8 @@ from PIL import Image
 
 from mema.runtime import logs, shards
 from phantom.drawing import render, sample_phantom, sample_shot
-from tests.profiles import profile_values
-from tests.report_world import RNG
+from tests.worlds.profiles import profile_values
+from tests.worlds.report import RNG
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """

@@ -7,7 +7,7 @@ from models.annotation.consensus import consensus, leave_one_out_dice
 from models.segmentation.masks import dice
 from phantom.drawing import render, sample_phantom, sample_shot
 from phantom.simulated_reader import jitter
-from tests.toy_exports import disc
+from tests.toys.exports import disc
 
 
 def stack(*rows: str) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 from models.annotation.export import REASONS, Reading, read_export
 from models.annotation.provenance import ProposalLog, read_proposals
 from models.segmentation.masks import decode_mask
-from tests.toy_exports import SIZE, annotation, brush, choice, disc, proposal, reader, task
+from tests.toys.exports import SIZE, annotation, brush, choice, disc, proposal, reader, task
 
 NO_LOG = ProposalLog({}, 0)
 BCC, SCC = choice("disease", "bcc"), choice("disease", "scc")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from models.annotation.manifest import read_manifest
-from tests.toy_exports import entry
+from tests.toys.exports import entry
 
 
 def write(path, **changes):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.annotation.opinion import UnusableOpinion, read_opinion
-from tests.toy_exports import SIZE, brush, choice, disc
+from tests.toys.exports import SIZE, brush, choice, disc
 
 BCC = choice("disease", "bcc")
 

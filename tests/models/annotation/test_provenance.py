@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.annotation.provenance import provenance, read_proposals, weakest
-from tests.toy_exports import disc, proposal
+from tests.toys.exports import disc, proposal
 
 
 def shown(tmp_path, *lines: str):

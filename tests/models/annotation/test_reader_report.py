@@ -9,7 +9,7 @@ from models.annotation.adjudication import adjudicate
 from models.annotation.outlines import consensus_outlines, outlines_by_image
 from models.annotation.reader_report import ratings, reader_report
 from models.segmentation.masks import decode_mask, dice, encode_mask
-from tests.toy_exports import disc
+from tests.toys.exports import disc
 
 READERS = ["reader_1", "reader_2", "reader_3"]
 PLAN = {"a": "bcc", "b": "scc", "c": "tao", "d": "bcc"}

@@ -13,7 +13,7 @@ from models.cohort.distribution import (
     table_2,
 )
 from models.diseases import DISEASES, GENDERS
-from tests.toy_profile import exact_profile
+from tests.toys.profile import exact_profile
 
 EDGES = (0, 20, 40, 60, 80, 101)
 

@@ -7,7 +7,7 @@ from models.concealing.checked import Checked, conceal_and_look
 from models.concealing.look import Judge
 from models.photos.every_face import Face
 from models.photos.regions import changed_share, differs
-from tests.group_photo import SEEKER, Mean, faces_of, group_photo
+from tests.worlds.group_photo import SEEKER, Mean, faces_of, group_photo
 
 
 class Painter:

@@ -7,7 +7,7 @@ from models.concealing.hiding import hide
 from models.concealing.look import Judge, eyes_of, look
 from models.photos.every_face import FRAMED, Face
 from models.photos.regions import Region
-from tests.group_photo import SEEKER, Mean, faces_of, group_photo
+from tests.worlds.group_photo import SEEKER, Mean, faces_of, group_photo
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from models.concealing.pictures import conceal, face_passwords, reveal
 from models.concealing.reinsertion import coverage, fading, place_by_eyes, place_centre, take_face
 from models.deid.deidentifier import Deidentifier, load_deidentifier
-from tests.toy_deid import SIZE_PX, toy_deidentifier
+from tests.toys.deid import SIZE_PX, toy_deidentifier
 
 KEY = bytes(range(32))
 

@@ -6,7 +6,7 @@ import pytest
 
 from models.deid.card import KNOWN, TrainedOn, digest_of, read_card, read_known
 from models.deid.deidentifier import load_deidentifier
-from tests.toy_deid import toy_deidentifier
+from tests.toys.deid import toy_deidentifier
 
 IDS = ["b" * 64, "a" * 64]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.deid.deidentifier import FORMAT, Deidentifier, load_deidentifier
-from tests.toy_deid import SIZE_PX, toy_deidentifier, toy_images
+from tests.toys.deid import SIZE_PX, toy_deidentifier, toy_images
 
 
 @pytest.fixture(scope="module")

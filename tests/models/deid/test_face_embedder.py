@@ -11,7 +11,7 @@ from models.deid.face_embedder import FaceEmbedder, load_face_embedder, resize_w
 from models.identity.recogniser import OnnxRecogniser
 from models.images import decode
 from models.photos.alignment import centre_square
-from tests.toy_generator import coloured_faces
+from tests.toys.generator import coloured_faces
 
 ARCFACE = Path("data/phantom/twins/recognisers/arcface.onnx")
 

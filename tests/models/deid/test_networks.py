@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.deid.networks import Cipher, DeidConfig, MedSemDeID, Residual, decode, encode
-from tests.toy_deid import toy_model, toy_vae
+from tests.toys.deid import toy_model, toy_vae
 
 CONFIG = DeidConfig(96, 4, 6, width=96, num_layers=2, num_heads=4, mlp_width=64, head_width=16, num_eigenfaces=0)
 

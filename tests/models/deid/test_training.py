@@ -14,7 +14,7 @@ from models.deid.features import Batch, OriginalFeatures, cache_features
 from models.deid.networks import MedSemDeID, decode
 from models.deid.training import DeidSettings, Duel, Judges, MedicalScale, generator_losses, make_fakes, train_deid
 from models.training.distributed import Group
-from tests.toy_deid import ToyMedical, ToyPhi, toy_images, toy_model, toy_vae
+from tests.toys.deid import ToyMedical, ToyPhi, toy_images, toy_model, toy_vae
 
 SETTINGS = DeidSettings(
     steps=6, batch_size=2, learning_rate=1e-3, halve_at=(4,), betas=(0.5, 0.99), max_grad_norm=1.0,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
+from tests.toys.generator import SavedGenerator, coloured_faces, save_generator
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from models.diffusion.latents import LatentMoments, cache_moments, factors, from_unet, to_unet
-from tests.toy_generator import SavedGenerator
+from tests.toys.generator import SavedGenerator
 
 
 @pytest.fixture

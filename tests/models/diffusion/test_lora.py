@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from models.diffusion.latents import LatentMoments
 from models.diffusion.lora import LoraSettings, add_lora, draw_rows, save_lora, train_lora, train_target
-from tests.toy_generator import SavedGenerator
+from tests.toys.generator import SavedGenerator
 
 SETTINGS = LoraSettings(
     rank=4, alpha=4, targets="attention+convolutions", learning_rate=5e-3, betas=(0.9, 0.99), weight_decay=0.0,

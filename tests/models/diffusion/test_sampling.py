@@ -12,7 +12,7 @@ from models.diffusion.generator import LoadedGenerator, embed_donor, load_genera
 from models.diffusion.latents import LatentMoments
 from models.diffusion.lora import LoraSettings, add_lora, save_lora, train_lora
 from models.diffusion.sampling import Row, SamplingSettings, decode_latents, sample_latents, sample_rows
-from tests.toy_generator import SavedGenerator
+from tests.toys.generator import SavedGenerator
 
 SETTINGS = SamplingSettings(num_inference_steps=4, guidance_scale=3.0, batch_size=5)
 PROMPTS = (

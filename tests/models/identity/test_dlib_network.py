@@ -10,8 +10,8 @@ import pytest
 from models.identity.dlib_network import DlibNetwork
 from models.photos.alignment import packaged_predictor
 from models.photos.upright import load_upright_aligner
-from tests.aligned_faces import aligned_faces
-from tests.group_photo import faces_of, group_photo
+from tests.worlds.aligned_faces import aligned_faces
+from tests.worlds.group_photo import faces_of, group_photo
 
 
 def test_a_missing_network_says_where_it_is(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from models.photos.upright import load_upright_aligner
 from models.training.augmentation import to_signal
 from phantom.twins.identity.training import pair_similarities
 from phantom.twins.onnx_export import export_onnx
-from tests.aligned_faces import aligned_faces
+from tests.worlds.aligned_faces import aligned_faces
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from transformers import Dinov2ForImageClassification
 from models.diseases import DISEASES
 from models.images import decode
 from models.judges.dinov2_weights import IMAGENET_MEAN, load_dinov2, released_backbone, transformers_names
-from tests.toy_dinov2 import save_dinov2
+from tests.toys.dinov2 import save_dinov2
 
 RELEASED = "weights/dinov2_vits14_derived/dinov2_vits14_fp16.pth"
 

@@ -22,7 +22,7 @@ from models.judges.sign_classifier import (
     save_sign_classifier,
     train_sign_classifier,
 )
-from tests.toy_dinov2 import save_dinov2
+from tests.toys.dinov2 import save_dinov2
 
 TUNING = FineTuning(
     steps=4, batch_size=8, learning_rate=2e-3, layer_decay=0.8, weight_decay=0.05, label_smoothing=0.05,

@@ -9,7 +9,7 @@ from models.segmentation.first_mask import changed_regions, first_mask
 from models.segmentation.masks import iou
 from models.segmentation.sam import load_sam
 from phantom.drawing import render, sample_phantom, sample_shot
-from tests.toy_sam import save_sam
+from tests.toys.sam import save_sam
 
 TWIN = Path("data/phantom/twins/sam")
 

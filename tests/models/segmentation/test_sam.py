@@ -8,7 +8,7 @@ import torch
 from transformers import SamModel
 
 from models.segmentation.sam import Prompt, Sam, load_sam
-from tests.toy_sam import save_sam
+from tests.toys.sam import save_sam
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
 

@@ -13,7 +13,7 @@ from mema.runtime import shards
 from phantom.drawing.cohort import draw, patients
 from phantom.stages import cohort
 from tasks.synthesize import ingest_patients
-from tests.profiles import profile_values
+from tests.worlds.profiles import profile_values
 
 ROOT = Path(__file__).parents[3]
 SECTION = Cohort(num_patients=8, num_public=5, image_size_px=64, seed=7)

@@ -10,7 +10,7 @@ import pytest
 
 from mema.params import load
 from phantom.stages import photos, photos_cohort
-from tests.profiles import profile
+from tests.worlds.profiles import profile
 
 ROOT = Path(__file__).parents[3]
 

@@ -17,7 +17,7 @@ from models.annotation.votes import disagreements
 from models.diseases import DISEASES
 from phantom.simulated_reader import confusion
 from tasks.annotate import annotations
-from tests.readers_world import SKILLS, simulate, write_selection
+from tests.worlds.readers import SKILLS, simulate, write_selection
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from models.images import encode_png
 from models.segmentation.masks import decode_mask
 from tasks import schemas
 from tasks.annotate import annotations
-from tests.toy_exports import SIZE, annotation, brush, choice, disc, entry, proposal, task, write_folder
+from tests.toys.exports import SIZE, annotation, brush, choice, disc, entry, proposal, task, write_folder
 
 KEYS = "abcd"
 BCC, SCC, TAO = (choice("disease", name) for name in ("bcc", "scc", "tao"))

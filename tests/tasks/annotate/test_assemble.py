@@ -18,7 +18,7 @@ from models.segmentation.masks import decode_mask, dice
 from tasks import schemas
 from tasks.annotate import annotations, assemble
 from tasks.annotate.pseudonyms import pseudonyms
-from tests.readers_world import lesion, parameters, simulate, write_selection
+from tests.worlds.readers import lesion, parameters, simulate, write_selection
 
 SETTINGS = {
     "proportions": (34000, 3729, 4578), "mask_diseases": ("bcc", "scc"),

@@ -20,7 +20,7 @@ from models.diseases import DISEASES
 from models.segmentation.masks import decode_mask
 from tasks import schemas
 from tasks.annotate import annotations, assemble, card
-from tests.readers_world import SIZE, parameters, simulate, write_selection
+from tests.worlds.readers import SIZE, parameters, simulate, write_selection
 
 SPLITS = {"mema": ["train", "select", "val"], "mema_seg": ["train", "val"]}
 

@@ -17,10 +17,10 @@ from models.segmentation.masks import decode_mask
 from models.segmentation.sam import load_sam
 from tasks import schemas
 from tasks.annotate import prelabel
-from tests.profiles import profile_values
 from tests.tasks.synthesize.test_sample import FACES, IDS, filled, write_lora, write_public
-from tests.toy_generator import SavedGenerator, save_generator
-from tests.toy_sam import save_sam
+from tests.toys.generator import SavedGenerator, save_generator
+from tests.toys.sam import save_sam
+from tests.worlds.profiles import profile_values
 
 ROOT = Path(__file__).parents[3]
 DISEASES = ["bcc", "normal", "scc", "ptosis", "bcc", "tao", "bcc"]

@@ -14,7 +14,7 @@ from models.diseases import DISEASE_NAMES
 from models.report.readers.page import CONTENTS
 from tasks import schemas
 from tasks.annotate import annotations, assemble, report_readers
-from tests.readers_world import parameters, simulate, write_selection
+from tests.worlds.readers import parameters, simulate, write_selection
 
 URI = re.compile(r'"data:image/\w+;base64,([^"]+)"')
 FIRST_MASKS = {"n": 80, "proposed": 60, "share": 0.75, "ci95": [0.64, 0.83], "mean_score": 0.8}

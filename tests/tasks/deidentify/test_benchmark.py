@@ -11,8 +11,8 @@ from mema.params.deidentify import Deidentify
 from mema.runtime import shards
 from tasks.deidentify import benchmark, deidentify, evaluate_identity, evaluate_medical, evaluate_utility, train_judges
 from tasks.works.generation import GeneratorFiles
-from tests import judges_world
-from tests.deid_world import PROFILE, PSEUDONYMS, SIZE_PX, UTILITY, write_deid_world
+from tests.worlds import judges as judges_world
+from tests.worlds.deid import PROFILE, PSEUDONYMS, SIZE_PX, UTILITY, write_deid_world
 
 JUDGED = evaluate_medical.EvaluateMedical(bootstrap=50, seed=7)
 

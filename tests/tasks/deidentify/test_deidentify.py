@@ -12,9 +12,9 @@ from models.deid.deidentifier import load_deidentifier
 from models.images import decode
 from tasks.deidentify import deidentify
 from tasks.works.generation import GeneratorFiles
-from tests.deid_world import write_deid_world
-from tests.entry_world import write_entry
-from tests.toy_deid import toy_deidentifier
+from tests.toys.deid import toy_deidentifier
+from tests.worlds.deid import write_deid_world
+from tests.worlds.entry import write_entry
 
 METHODS = {
     "identity": {"use": "identity"},

@@ -17,9 +17,9 @@ from models.judges.dinov2_weights import load_dinov2
 from models.judges.sign_classifier import SignClassifier, save_sign_classifier
 from tasks.deidentify import evaluate_ablation
 from tasks.deidentify.train_medical_encoder import options_of
-from tests.deid_world import PSEUDONYMS, World, write_deid_world
 from tests.tasks.deidentify.test_train_medical_encoder import GENERATOR, ROOT, VIT
-from tests.toy_dinov2 import save_dinov2
+from tests.toys.dinov2 import save_dinov2
+from tests.worlds.deid import PSEUDONYMS, World, write_deid_world
 
 SECTION: dict[str, Any] = {
     "models": ["M1", "M2", "M3", "M4", "full"], "encoders": ["vit", "vit_mae"], "lambda_med": [5.0, 0.0],

@@ -18,8 +18,8 @@ from tasks.deidentify import evaluate_identity
 from tasks.deidentify.deidentify import DEIDENTIFIED
 from tasks.deidentify.evaluate_identity import check_held_out
 from tasks.deidentify.evaluation import read_originals
-from tests.deid_world import PSEUDONYMS, write_deid_world
-from tests.profiles import profile_values
+from tests.worlds.deid import PSEUDONYMS, write_deid_world
+from tests.worlds.profiles import profile_values
 
 ROOT = Path(__file__).parents[3]
 

@@ -16,7 +16,7 @@ from models.judges.sign_classifier import load_sign_classifier
 from models.segmentation.masks import decode_mask
 from tasks.deidentify import evaluate_medical, train_judges
 from tasks.deidentify.evaluate_medical import EvaluateMedical
-from tests.judges_world import PATHS, section, toy_pretrained, write_world
+from tests.worlds.judges import PATHS, section, toy_pretrained, write_world
 
 SECTION = EvaluateMedical(bootstrap=200, seed=7)
 METHODS, METRICS = Path("deidentified"), Path("medical.json")

@@ -15,8 +15,8 @@ from models.judges.image_quality import TWIN
 from models.judges.sign_classifier import load_sign_classifier
 from tasks.deidentify import evaluate_reversibility, train_judges
 from tasks.deidentify.deidentify import DEIDENTIFIED
-from tests import judges_world
-from tests.deid_world import REVERSIBILITY, write_deid_world
+from tests.worlds import judges as judges_world
+from tests.worlds.deid import REVERSIBILITY, write_deid_world
 
 
 @pytest.fixture(scope="module")

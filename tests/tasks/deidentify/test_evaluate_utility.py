@@ -12,7 +12,7 @@ from models.images import decode, encode_png
 from models.judges.landmarks import landmark_error, load_landmarks
 from tasks.deidentify import evaluate_utility
 from tasks.deidentify.deidentify import DEIDENTIFIED
-from tests.deid_world import UTILITY, write_deid_world
+from tests.worlds.deid import UTILITY, write_deid_world
 
 
 @pytest.fixture(scope="module")

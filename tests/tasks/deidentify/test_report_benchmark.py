@@ -13,7 +13,7 @@ from mema.runtime import durable, shards
 from models.diseases import DISEASES
 from tasks import schemas
 from tasks.deidentify import report_benchmark
-from tests.benchmark_page_world import METHODS, clinical, write_metrics, write_pictures
+from tests.worlds.benchmark_page import METHODS, clinical, write_metrics, write_pictures
 
 URI = re.compile(r'"data:image/\w+;base64,([^"]+)"')
 ROW = re.compile(r'<tr><th scope="row">([^<]+)</th>(.*?)</tr>', re.DOTALL)
@@ -151,7 +151,7 @@ def test_the_physicians_table_needs_no_profile_but_no_other_one(root: Path, tmp_
     durable.write_json(world / "metrics/clinical.json", clinical())
     assert "described as: drawn faces" in page_of(world, tmp_path)
     durable.write_json(world / "metrics/clinical.json", clinical() | {"profile": "paper"})
-    with pytest.raises(ValueError, match=r"clinical\.json: measured under.*python -m tasks\.evaluate_clinical"):
+    with pytest.raises(ValueError, match=r"clinical\.json: measured under.*python -m tasks\.deidentify\.evaluate_clinical"):
         page_of(world, tmp_path)
 
 

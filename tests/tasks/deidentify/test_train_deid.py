@@ -20,9 +20,9 @@ from models.deid.encoders.vit_encoder import VitEncoder, build
 from models.images import decode
 from tasks.deidentify import train_deid
 from tasks.deidentify.train_medical_encoder import options_of
-from tests.deid_world import World, write_deid_world
-from tests.profiles import profile
-from tests.toy_deid import toy_vae
+from tests.toys.deid import toy_vae
+from tests.worlds.deid import World, write_deid_world
+from tests.worlds.profiles import profile
 
 ROOT = Path(__file__).parents[3]
 VIT = {

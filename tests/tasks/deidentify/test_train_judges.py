@@ -15,7 +15,7 @@ from models.judges.sign_classifier import load_sign_classifier
 from models.segmentation.masks import decode_mask, encode_mask
 from tasks import schemas
 from tasks.deidentify import judged_images, train_judges
-from tests.judges_world import NUM_SEG, PATHS, face, section, toy_pretrained, write_split, write_world
+from tests.worlds.judges import NUM_SEG, PATHS, face, section, toy_pretrained, write_split, write_world
 
 
 @pytest.fixture

@@ -19,7 +19,17 @@ from hypothesis import strategies as st
 from mema.params.synthesize import IngestPatients
 from mema.runtime import shards
 from tasks.synthesize import ingest_patients
-from tests.hostile_tables import ENCODINGS, FILES, MUTATIONS, World, add_lines, respell_path, say_yes, true_world, write
+from tests.worlds.hostile_tables import (
+    ENCODINGS,
+    FILES,
+    MUTATIONS,
+    World,
+    add_lines,
+    respell_path,
+    say_yes,
+    true_world,
+    write,
+)
 
 T = TypeVar("T")
 SECTION = {

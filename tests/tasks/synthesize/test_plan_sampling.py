@@ -14,7 +14,7 @@ from models.cohort.cohort_profile import Mechanism, age_bins, age_labels, cohort
 from models.diseases import DISEASES, GENDERS
 from tasks import schemas
 from tasks.synthesize import plan_sampling
-from tests.toy_profile import exact_profile
+from tests.toys.profile import exact_profile
 
 EDGES = (0, 20, 40, 60, 80, 101)
 COHORT = ProfileCohort(age_edges=EDGES, min_cell=3, attributes="records", epsilon=3, joint_share=0, max_epsilon=30)

@@ -12,7 +12,7 @@ from mema.params import Params
 from mema.runtime import shards
 from tasks import schemas
 from tasks.synthesize import profile_cohort
-from tests.profiles import profile_values
+from tests.worlds.profiles import profile_values
 
 ROOT = Path(__file__).parents[3]
 DISEASES = ("bcc", "tao", "ptosis", "scc")

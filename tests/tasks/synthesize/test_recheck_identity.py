@@ -12,8 +12,8 @@ from mema.runtime import shards
 from phantom.twins.onnx_export import export_onnx
 from tasks import schemas
 from tasks.synthesize import recheck_identity
-from tests.profiles import profile_values
 from tests.tasks.synthesize.test_screen_identity import Mosaic, person, photo_of, table
+from tests.worlds.profiles import profile_values
 
 ROOT = Path(__file__).parents[3]
 

@@ -12,8 +12,8 @@ from mema.runtime import durable, shards
 from models.images import decode, image_id
 from models.report.dataset.page import CONTENTS
 from tasks.synthesize import report
-from tests.profiles import profile_values
-from tests.report_world import NAMES, build, distribution, leakage, recheck, write_metrics
+from tests.worlds.profiles import profile_values
+from tests.worlds.report import NAMES, build, distribution, leakage, recheck, write_metrics
 
 ROOT = Path(__file__).parents[3]
 URI = re.compile(r'"data:image/\w+;base64,([^"]+)"')

@@ -21,7 +21,7 @@ from tasks import schemas
 from tasks.synthesize import sample
 from tasks.works import generation as donors_module
 from tasks.works.generation import WEIGHTS
-from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
+from tests.toys.generator import SavedGenerator, coloured_faces, save_generator
 
 SECTION = {"num_inference_steps": 2, "guidance_scale": 3.0, "batch_size": 3, "shard_rows": 6, "precision": "fp32"}
 FACES = coloured_faces()

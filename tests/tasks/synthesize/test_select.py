@@ -19,8 +19,8 @@ from models.images import encode_png, image_id
 from phantom.drawing import render, sample_phantom, sample_shot
 from tasks import schemas
 from tasks.synthesize import select
-from tests.profiles import profile
-from tests.toy_profile import exact_profile
+from tests.toys.profile import exact_profile
+from tests.worlds.profiles import profile
 
 ROOT = Path(__file__).parents[3]
 EDGES = (0, 20, 40, 60, 80, 101)

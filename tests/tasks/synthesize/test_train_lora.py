@@ -19,7 +19,7 @@ from models.diseases import DISEASES, all_prompts
 from models.images import decode, encode_png, image_id
 from tasks import schemas
 from tasks.synthesize import train_lora
-from tests.toy_generator import SavedGenerator, coloured_faces, save_generator
+from tests.toys.generator import SavedGenerator, coloured_faces, save_generator
 
 SECTION = {
     "rank": 4, "alpha": 4, "targets": "attention", "learning_rate": 5e-3, "betas": [0.9, 0.99],

@@ -18,8 +18,8 @@ from mema.label_studio.server.wake import Waker
 from models.images import encode_png
 from models.segmentation.masks import mask_sha256
 from models.segmentation.sam import Prompt
-from tests.click_world import IDS, KEYS, Site, body, build_site, expected, frame, logged, masks, region
-from tests.toy_sam import save_sam
+from tests.toys.sam import save_sam
+from tests.worlds.click import IDS, KEYS, Site, body, build_site, expected, frame, logged, masks, region
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ import pytest
 
 from mema.label_studio.server.access import SAM_HOST
 from models.segmentation.masks import mask_sha256
-from tests.click_world import KEYS, Site, body, build_site, logged, masks, region
 from tests.e2e.processes import free_port
-from tests.toy_sam import save_sam
+from tests.toys.sam import save_sam
+from tests.worlds.click import KEYS, Site, body, build_site, logged, masks, region
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from mema.label_studio.sam.embeddings import Embeddings, StoredEmbeddings, embed
 from mema.runtime import shards
 from models.images import encode_png
 from models.segmentation.sam import Sam, load_sam
-from tests.toy_sam import save_sam
+from tests.toys.sam import save_sam
 
 IDS = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(7)]
 SHAPE = (32, 24, 24)

@@ -12,7 +12,7 @@ import pytest
 from mema.label_studio.sam.proposals import ProposalLog, proposal_line
 from models.segmentation.masks import mask_sha256
 from models.segmentation.sam import Prompt
-from tests.click_world import logged
+from tests.worlds.click import logged
 
 IMAGE_ID = "ab" * 32
 MASK = np.arange(80 * 96).reshape(80, 96) % 7 == 0

@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 
 from mema.label_studio.sam.backend import create_app, open_clicks
 from mema.label_studio.server.wake import Waker
-from tests.click_world import build_site
-from tests.toy_sam import save_sam
+from tests.toys.sam import save_sam
+from tests.worlds.click import build_site
 
 LOGIN = "mema:a login of this test"
 

@@ -8,7 +8,7 @@ import torch
 
 from models.deid.methods.inpainting import Inpainting, InpaintingSettings, denoise_around, kept_latents, put_back
 from models.diffusion.generator import load_generator
-from tests.toy_generator import coloured_faces, save_generator
+from tests.toys.generator import coloured_faces, save_generator
 
 SETTINGS = InpaintingSettings(0.25, 0.5, 0.125, 0.875, 0.0, 2, 3.0, 3, 7)
 FACES = coloured_faces()

@@ -10,7 +10,7 @@ import pytest
 from models.report.benchmark import paper
 from models.report.benchmark.figures import Point, _names, _overlap, measured_points, trade_off
 from models.report.benchmark.sweeps import sweeps
-from tests.benchmark_page_world import METHODS, estimate, measured, metrics
+from tests.worlds.benchmark_page import METHODS, estimate, measured, metrics
 
 
 def test_the_trade_off_has_a_point_a_method_and_the_papers_hollow() -> None:

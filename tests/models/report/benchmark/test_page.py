@@ -11,7 +11,7 @@ from models.report.benchmark.data import LABELS, PAPER, PAPER_CLINIC, SHORT
 from models.report.benchmark.measured import BenchmarkGallery, in_order
 from models.report.benchmark.page import CONTENTS, page
 from models.report.benchmark.tables import DISTANCE, PERCENT, Notes, cell, interval
-from tests.benchmark_page_world import METHODS, NO_GAZE, clinical, estimate, measured, medical, metrics, share
+from tests.worlds.benchmark_page import METHODS, NO_GAZE, clinical, estimate, measured, medical, metrics, share
 
 EMPTY = BenchmarkGallery([], ["blur", "medsem"])
 BODY = re.compile(r"<tbody.*?</tbody>", re.DOTALL)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.report.benchmark.verdict import CLOSE, MET, MISSED, UNKNOWN, headline, lines
-from tests.benchmark_page_world import MODELS, RECOGNISERS, estimate, measured, metrics, share
+from tests.worlds.benchmark_page import MODELS, RECOGNISERS, estimate, measured, metrics, share
 
 SIGNS, NEARER, DISTANCE, RIGHT, WRONG, PARTS = range(6)
 

@@ -1,6 +1,6 @@
 """`mema deid` on composites: does any photo leave on which a true eye is less than 95 % changed?
 
-python -m benchmarks.deid_composites OUT.jsonl FOLDER... --predictor FILE --source-detector FILE [--model DIR]
+python -m benchmarks.studies.deid_composites OUT.jsonl FOLDER... --predictor FILE --source-detector FILE [--model DIR]
 [--detector ultraface --detector-path FILE] appends a line a photo to OUT.jsonl, goes on where it was stopped, and
 prints the table. Each photo goes through detection, plan, method and the look; the method `fill` paints every face
 grey, which tests the net apart from a network. Before and after, small, lie beside OUT.jsonl.
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import typer
 
-from benchmarks.composites import Composite, TrueFace, composite, eye_mask, load_sources, megapixels
+from benchmarks.studies.composites import Composite, TrueFace, composite, eye_mask, load_sources, megapixels
 from models.concealing.checked import conceal_and_look
 from models.concealing.look import Judge
 from models.concealing.pictures import FaceCipher

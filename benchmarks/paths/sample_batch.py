@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import harness
 from benchmarks.harness import Case
-from benchmarks.stable_diffusion import EMBED_DIM, adapter, build, check_size, generator_of
+from benchmarks.paths.stable_diffusion import EMBED_DIM, adapter, build, check_size, generator_of
 from models.computing.threads import side_by_side
 from models.diffusion.generator import LoadedGenerator
 from models.diffusion.latents import factors, from_unet

@@ -1,6 +1,6 @@
 """Time and memory of the leak search and of sampling at 1, 4 and 16 times the work, each in a process of its own.
 
-    python -m benchmarks.growth plot --out docs/images/growth.svg
+    python -m benchmarks.studies.growth plot --out docs/images/growth.svg
 
 Time should grow as the work does, memory not at all: what is counted is the peak of the resident memory above what
 stood there before (the embeddings; the loaded generator). The search asks for 6,250 to 100,000 samples among 39,000
@@ -18,7 +18,7 @@ import pyarrow as pa
 import typer
 
 from benchmarks import harness
-from benchmarks.leak_nn import BLOCK_ROWS, KINDS, embeddings
+from benchmarks.paths.leak_nn import BLOCK_ROWS, KINDS, embeddings
 from mema.params import load
 from mema.project import process
 from mema.runtime import durable, memory, shards
@@ -93,7 +93,7 @@ def plot(out: Annotated[Path, typer.Option(help="picture to write, with its figu
         for path in TITLES:
             for factor in FACTORS:
                 file = Path(folder, f"{path}-{factor}.json")
-                process.module("benchmarks.growth", "measure", path, str(factor), "--out", str(file))
+                process.module("benchmarks.studies.growth", "measure", path, str(factor), "--out", str(file))
                 found.setdefault(path, []).append(json.loads(file.read_text()))
                 typer.echo(f"{path} {found[path][-1]}", err=True)
     durable.write_json(out.with_suffix(".json"), found)

@@ -23,7 +23,7 @@ from torch.nn.functional import mse_loss
 
 from benchmarks import harness
 from benchmarks.harness import Case
-from benchmarks.stable_diffusion import StableDiffusion, build, check_size
+from benchmarks.paths.stable_diffusion import StableDiffusion, build, check_size
 from models.diffusion.generator import prompt_table
 from models.diffusion.latents import LatentMoments, cache_moments, factors, to_unet
 from models.diffusion.lora import LoraSettings, Training, add_lora, draw_batch, draw_rows, train_step

@@ -12,7 +12,7 @@ import yaml
 from mema.project import process
 from mema.runtime.entry import PACKAGES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GUARD = '\n\nif __name__ == "__main__":\n'
 
 

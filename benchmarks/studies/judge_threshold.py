@@ -1,7 +1,7 @@
 """The similarity that two people reach at a false match rate of 1e-3, for a judge of `mema deid`'s results.
 
-python -m benchmarks.judge_threshold RECOGNISER FOLDER... prints it with n and an interval over people: each picture
-of FOLDER is taken for another person. TAR is that of the folders of folders given by --people, one person each.
+python -m benchmarks.studies.judge_threshold RECOGNISER FOLDER... prints it with n and an interval over people: each
+picture of FOLDER is taken for another person. TAR is that of the folders of folders given by --people, one person each.
 """
 
 import itertools

@@ -22,10 +22,10 @@ from models.images import decode, encode_png, image_id
 from tasks import schemas
 from tasks.annotate import annotations, assemble, report_readers
 from tasks.deidentify import train_judges
-from tests import judges_world
-from tests.readers_world import SIZE, SKILLS, parameters, simulate, write_selection
+from tests.worlds import judges as judges_world
+from tests.worlds.readers import SIZE, SKILLS, parameters, simulate, write_selection
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILES = ("dvc.yaml", "data/phantom/dvc.yaml")
 URI = re.compile(rb"data:image/[\w+]+;base64,([A-Za-z0-9+/=]+)")
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")

@@ -7,7 +7,7 @@ import yaml
 
 from mema.params import Params, profiles
 
-FOLDER = Path(__file__).parents[1] / "profiles"
+FOLDER = Path(__file__).parents[2] / "profiles"
 
 
 def profile_values(name: str = "phantom") -> dict[str, Any]:

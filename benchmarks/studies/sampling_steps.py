@@ -1,6 +1,6 @@
 """What fewer steps of DPM-Solver++ cost: images a second, legible signs, resemblance to patients, distribution.
 
-    python -m benchmarks.sampling_steps --steps 4 --steps 12 --steps 50
+    python -m benchmarks.studies.sampling_steps --steps 4 --steps 12 --steps 50
 
 Each number of steps runs the stages sample, screen_identity and select on a part of the plan, in a folder of its own
 that goes afterwards; it needs the outputs up to plan_sampling (`dvc repro plan_sampling`). Rates stand with their 95 %

@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks import harness
 from benchmarks.harness import Case
-from benchmarks.pictures import pictures_of
+from benchmarks.studies.pictures import pictures_of
 from models.images import PNG, PngWriter, decode, num_threads
 
 DISTINCT = 24  # pictures; more of them change nothing

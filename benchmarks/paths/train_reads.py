@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks import harness
 from benchmarks.harness import Case
-from benchmarks.pictures import pictures_of
+from benchmarks.studies.pictures import pictures_of
 from models.diffusion.latents import LatentMoments, to_unet
 from models.images import decode, encode_png
 

@@ -15,9 +15,9 @@ from models.segmentation.masks import encode_mask
 from phantom.simulated_reader import Skill
 from phantom.stages import readers
 from tasks import schemas
-from tests.profiles import profile
+from tests.worlds.profiles import profile
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIZE = 24
 GOOD = Skill(
     accuracy=0.92, lookalikes=0.8, severity_accuracy=0.85, false_low=0.02, true_low=0.9, mask_shift=0.06,

@@ -1,6 +1,6 @@
 """Time from a click to its mask over HTTP, with a stored embedding, against a handler that embeds at each request.
 
-    OMP_NUM_THREADS=2 python -m benchmarks.sam_click compare
+    OMP_NUM_THREADS=2 python -m benchmarks.paths.sam_click compare
 
 The peer is a handler as Label Studio's public example is written: it reads and embeds the image at every request.
 SAM has ViT-B's size and random weights: its time does not depend on them. Its masks are noise, though, so the
@@ -113,7 +113,7 @@ def served(folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "benchmarks.sam_click", "serve", str(folder), str(port), str(os.getpid())]
+    command = [sys.executable, "-m", "benchmarks.paths.sam_click", "serve", str(folder), str(port), str(os.getpid())]
     with subprocess.Popen(command, env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ) as process:
         try:
             while not _answers(port):

@@ -1,6 +1,6 @@
 """SAM against GrabCut on real photographs of skin lesions, with the same clicks and boxes.
 
-    MEMA_ASSETS=... python -m benchmarks.sam_lesions [--sam FOLDER] [--sheet FILE.png]
+    MEMA_ASSETS=... python -m benchmarks.studies.sam_lesions [--sam FOLDER] [--sheet FILE.png]
 
 Reads data/skin_lesion_pad_ufes_masks of the assets: 20 close-ups with masks by students. The twin has seen
 drawn faces only, so its figure says how far it carries, not how good SAM is.

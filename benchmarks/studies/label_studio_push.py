@@ -1,6 +1,6 @@
 """Seconds of a push of many tasks, of a second one that adds nothing, and of a pull, on a real server of its own.
 
-    python -m benchmarks.label_studio_push --num-images 10000
+    python -m benchmarks.studies.label_studio_push --num-images 10000
 
 The images are 96 px of noise: their size matters for the copy to the disk only, the server never reads them.
 """

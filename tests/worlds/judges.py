@@ -11,7 +11,7 @@ from models.images import encode_png, image_id
 from models.segmentation.masks import encode_mask
 from tasks import schemas
 from tasks.deidentify.train_judges import TrainJudges
-from tests.toy_dinov2 import save_dinov2
+from tests.toys.dinov2 import save_dinov2
 
 PATHS = (Path("mema"), Path("mema_seg"), Path("judges"), Path("train_judges.json"))
 NUM_SEG = {"train": 4, "val": 3}

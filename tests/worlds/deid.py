@@ -14,12 +14,12 @@ from models.segmentation.masks import encode_mask
 from phantom.twins.onnx_export import export_onnx
 from tasks import schemas
 from tasks.annotate.pseudonyms import pseudonyms
-from tests.judges_world import write_split
-from tests.profiles import profile
+from tests.worlds.judges import write_split
+from tests.worlds.profiles import profile
 
 SIZE_PX = 96
 NUM_DONORS = {"train": 8, "select": 4, "val": 8}
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TWIN = ROOT / "data/phantom/twins/classifier"
 PROFILE = profile("phantom")
 PSEUDONYMS = pseudonyms(PROFILE.release, PROFILE.release_key)
