@@ -11,16 +11,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from models.annotation.opinion import CONFIDENCES, LOW, QUALITY_REASONS, TUMOURS, USABLE
-from models.diseases import DISEASES, SEVERITIES
+from models.annotation.opinion import CONFIDENCES, LOW, QUALITY_REASONS, USABLE
+from models.diseases import DISEASES, ROWS, SEVERITIES, TUMOURS
 from models.segmentation.masks import iou
 
-# What looks alike on a photo of the eye region.
-MISTAKEN_FOR = {
-    "normal": ("ptosis", "conjunctivitis"), "bcc": ("scc",), "conjunctivitis": ("uveitis",),
-    "uveitis": ("conjunctivitis",), "ptosis": ("normal", "tao"), "scc": ("bcc",), "strabismus": ("normal",),
-    "tao": ("ptosis",),
-}  # fmt: skip
 SURE = {True: (0.05, 0.25, 0.7), False: (0.4, 0.4, 0.2)}  # chances of CONFIDENCES if right, and if wrong
 COMMENT_SHARE, COMMENT = 0.02, "simulated remark"
 MEDIAN_SECONDS, SPREAD_SECONDS = 9.0, 0.5
@@ -31,7 +25,7 @@ class Skill:
     """What is known of a reader; shares from 0 to 1, lengths as shares of the square root of a mask's area."""
 
     accuracy: float  # how likely the true disease is named
-    lookalikes: float  # share of the mistakes that fall on MISTAKEN_FOR, the rest on any other disease
+    lookalikes: float  # share of the mistakes that fall on what looks alike, the rest on any other disease
     severity_accuracy: float
     false_low: float  # how likely a usable image is rejected
     true_low: float  # how likely an image of low quality is
@@ -55,8 +49,8 @@ class Case:
 def confusion(skill: Skill) -> Float[np.ndarray, "k k"]:
     """Return P(said | true) over DISEASES, true ones in rows; each row sums to one."""
     matrix = np.zeros((len(DISEASES), len(DISEASES)))
-    for true, row in zip(DISEASES, matrix, strict=True):
-        alike = [DISEASES.index(name) for name in MISTAKEN_FOR[true]]
+    for true, row, known in zip(DISEASES, matrix, ROWS, strict=True):
+        alike = [DISEASES.index(name) for name in known.alike]
         others = [index for index, name in enumerate(DISEASES) if name != true]
         row[others] += (1 - skill.accuracy) * (1 - skill.lookalikes) / len(others)
         row[alike] += (1 - skill.accuracy) * skill.lookalikes / len(alike)

@@ -149,6 +149,8 @@ def check(document: Any, path: Path) -> Params:
 
 
 def _message(item: ErrorDetails) -> str:
-    """Return 'sample.num_imgs: extra inputs are not permitted', or a check's own words as they are."""
-    own = item.get("ctx", {}).get("error")
-    return str(own) if own else f"{'.'.join(map(str, item['loc']))}: {item['msg'].lower()}"
+    """Return 'sample.num_imgs: extra inputs are not permitted', or a check's own words, which may name the field."""
+    own, field = item.get("ctx", {}).get("error"), ".".join(map(str, item["loc"]))
+    if not own:
+        return f"{field}: {item['msg'].lower()}"
+    return str(own) if str(own).startswith(field) else f"{field}: {own}"

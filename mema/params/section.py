@@ -1,20 +1,19 @@
 """What every section of params.yaml is made of."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+from models.diseases import DISEASES
+
+PHANTOMS = Path("data/phantom")
 
 
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A frozen section of params.yaml that refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _known_disease(key: str) -> str:
+    if key not in DISEASES:
+        raise ValueError(f"{key!r} is not one of {', '.join(DISEASES)}")
+    return key
 
 
 def _whole_between_quotes(path: str) -> str:
@@ -26,22 +25,17 @@ def _whole_between_quotes(path: str) -> str:
     return path
 
 
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0)]
+Option = float | int | str | bool
+Disease = Annotated[str, AfterValidator(_known_disease)]
+MethodName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+ReaderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 ShellWord = Annotated[str, Field(min_length=1), AfterValidator(_whole_between_quotes)]  # in dvc.yaml between ""
 
 
-Disease = Literal["normal", "bcc", "conjunctivitis", "uveitis", "ptosis", "scc", "strabismus", "tao"]
+class Section(BaseModel):
+    """A frozen section of params.yaml that refuses unknown keys."""
 
-
-ReaderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-
-
-PHANTOMS = Path("data/phantom")
-
-
-Weight = Annotated[float, Field(ge=0)]
-
-
-Option = float | int | str | bool
-
-
-MethodName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+    model_config = ConfigDict(extra="forbid", frozen=True)

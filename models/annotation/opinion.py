@@ -18,7 +18,6 @@ CHOICES = {
     "confidence": CONFIDENCES,
 }  # fmt: skip
 COMMENT, BRUSH, LESION = "comment", "lesion", "lesion"
-TUMOURS = ("bcc", "scc")  # to be outlined where they are seen
 PROMPTS = ("click", "box")  # what a reader asked the machine with; of a mask that was taken they are gone
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import floor
 from typing import Any
 
-from models.report.html import Markup, fragment, table, tag
+from models.report.markup import Markup, fragment, table, tag
 from models.report.words import count
 
 COLOUR, EXPECTED_COLOUR = "#14689e", "#b8431f"

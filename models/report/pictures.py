@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from models.images import decode
-from models.report.html import Markup, tag
+from models.report.markup import Markup, tag
 
 SHOWN_PX = 96
 LARGEST_PX = 192  # twice what is shown: sharp in print, and the page stays small

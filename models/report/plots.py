@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.report.html import Markup, fragment, tag
+from models.report.markup import Markup, fragment, tag
 from models.report.words import percent, percent_interval
 
 ARM_COLOURS = {"floor": "#7b8490", "direct": "#b8431f", "injected": "#14689e", "ceiling": "#4d3f78"}

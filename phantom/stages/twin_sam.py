@@ -11,14 +11,14 @@ from tqdm import tqdm
 
 from mema.runtime import stage
 from mema.runtime.durable import write_json
-from models.diseases import DISEASES
+from models.diseases import DISEASES, TUMOURS
 from models.segmentation.masks import iou
 from models.segmentation.prompts import correction, inner_point, loose_box, random_point
 from models.segmentation.sam import Prompt, Sam, load_sam
 from models.statistics.bootstrap import mean_with_interval
 from phantom.params import load_twins
 from phantom.stages.twin_photos import drawn, unfinished
-from phantom.twins.sam.phantom_scenes import TUMOURS, Scenes, phantom_scenes
+from phantom.twins.sam.phantom_scenes import Scenes, phantom_scenes
 from phantom.twins.sam.pretraining import pretrain_encoder
 from phantom.twins.sam.training import train_sam
 from phantom.twins.sam.twin_network import save_twin, twin_sam

@@ -15,9 +15,9 @@ from mema.runtime import durable, shards, stage
 from models.annotation.completeness import Gaps, gaps
 from models.annotation.export import FINDINGS, REASONS, Reading, Unusable
 from models.annotation.manifest import Manifest
-from models.annotation.opinion import TUMOURS
 from models.annotation.provenance import PROVENANCES, ProposalLog
 from models.annotation.votes import image_sizes, read_readers, vote_table
+from models.diseases import TUMOURS
 from models.statistics.leakage import wilson_interval
 from tasks import schemas
 

@@ -48,7 +48,7 @@ def test_a_task_never_answers_from_prefects_cache() -> None:
 def test_flows_import_without_torch() -> None:
     code = (
         "import sys, flows.annotate, flows.deidentify, flows.pipeline, flows.synthesize; "
-        "print([m for m in ('torch', 'diffusers', 'transformers', 'cv2', 'models') if m in sys.modules])"
+        "print([m for m in ('torch', 'diffusers', 'transformers', 'cv2', 'tasks') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

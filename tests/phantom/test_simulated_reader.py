@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.diseases import DISEASES
+from models.diseases import DISEASES, ROWS
 from models.segmentation.masks import dice
-from phantom.simulated_reader import MISTAKEN_FOR, Case, Skill, confusion, jitter, outline, read_case
+from phantom.simulated_reader import Case, Skill, confusion, jitter, outline, read_case
 
 SKILL = Skill(
     accuracy=0.85, lookalikes=0.8, severity_accuracy=0.75, false_low=0.05, true_low=0.7, mask_shift=0.05,
@@ -27,7 +27,7 @@ def test_the_confusion_is_a_distribution_and_names_the_lookalikes():
     matrix = confusion(SKILL)
     assert matrix.sum(1) == pytest.approx(np.ones(8))
     assert np.diag(matrix) == pytest.approx(np.full(8, 0.85))
-    for true, alike in MISTAKEN_FOR.items():
+    for true, alike in ((row.key, row.alike) for row in ROWS):
         row = matrix[DISEASES.index(true)]
         assert min(row[DISEASES.index(name)] for name in alike) > 2 * np.min(row)
     assert matrix[1, 5] == pytest.approx(0.15 * (0.8 + 0.2 / 7))  # bcc called scc

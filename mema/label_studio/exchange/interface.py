@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, SubElement
 import cv2
 
 from models.annotation.opinion import BRUSH, COMMENT, CONFIDENCES, LESION, LOW, QUALITY_REASONS
-from models.diseases import DISEASE_NAMES, DISEASES, SEVERITIES
+from models.diseases import DISEASE_NAMES, DISEASES, ROWS, SEVERITIES
 from models.images import decode
 
 REASON_NAMES = {"sign_unclear": "sign unclear", "anatomy": "wrong anatomy"}
@@ -18,16 +18,6 @@ HOTKEYS = {"disease": "12345678", "severity": "asd", "confidence": "fgj", "quali
 THUMBNAIL_PX = 192
 TAKE_KEY, DROP_KEY = "Enter", "Esc"  # in_server/templates/mema_screen.js answers them
 BRUSH_HOTKEY = "b"  # also Label Studio's own for the tool: one press takes the brush and its label
-SIGNS = {
-    "normal": "No sign of disease on either eye.",
-    "bcc": "Pearly, smooth nodule with fine vessels, often a central dent or ulcer; mostly the lower lid.",
-    "conjunctivitis": "Red, swollen conjunctiva, often with discharge or sticky lashes.",
-    "uveitis": "Redness in a ring around the cornea; the pupil is small, irregular or hazy.",
-    "ptosis": "The upper lid hangs and covers part of the pupil.",
-    "scc": "Rough, scaly or crusted red plaque or nodule, often ulcerated, with an uneven edge.",
-    "strabismus": "The eyes do not look the same way: one turns in, out, up or down.",
-    "tao": "Staring, protruding eyes: upper lids drawn up, white above the iris, swollen lids.",
-}
 
 
 def labeling_config() -> str:
@@ -120,9 +110,9 @@ def instructions(examples: Mapping[str, bytes]) -> str:
         f".mema-signs .{disease} {{ background-image: url({_thumbnail(png)}) }}" for disease, png in examples.items()
     )
     signs = "".join(
-        f'<li><span class="{disease}"></span><b>{escape(_sentence(name))}</b> <kbd>{key}</kbd><br>'
-        f"{escape(SIGNS[disease])}</li>"
-        for (disease, name), key in zip(DISEASE_NAMES.items(), HOTKEYS["disease"], strict=True)
+        f'<li><span class="{row.key}"></span><b>{escape(_sentence(row.name))}</b> <kbd>{key}</kbd><br>'
+        f"{escape(row.sign)}</li>"
+        for row, key in zip(ROWS, HOTKEYS["disease"], strict=True)
     )
     steps = "".join(f"<li>{step}</li>" for step in _STEPS)
     keys = "".join(

@@ -16,7 +16,7 @@ from models.report.benchmark.measured import (
     value_of,
 )
 from models.report.benchmark.tables import DISTANCE, TENTHS, Column, Group, Line, figures_table, remarks, yes_no
-from models.report.html import Markup, fragment, section, tag
+from models.report.markup import Markup, fragment, section, tag
 
 RIGHT, WRONG = "recovered", "wrong"
 KEYS = {RIGHT: "right password", WRONG: "wrong password"}

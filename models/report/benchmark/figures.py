@@ -18,7 +18,7 @@ from models.report.benchmark.measured import (
     recogniser_name,
     value_of,
 )
-from models.report.html import Markup, section, tag
+from models.report.markup import Markup, section, tag
 from models.report.plots import text
 from models.report.words import percent
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from models.diseases import DISEASE_NAMES
 from models.report.benchmark.measured import OWN, BenchmarkGallery, Patient, method_name
 from models.report.benchmark.signs import SIGNS
-from models.report.html import Markup, section, tag
+from models.report.markup import Markup, section, tag
 from models.report.pictures import data_uri
 from models.report.words import planned, plural
 

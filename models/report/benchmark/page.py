@@ -10,7 +10,7 @@ from models.report.benchmark.measured import BenchmarkGallery, BenchmarkMeasured
 from models.report.benchmark.sections import tables_3_to_7
 from models.report.benchmark.sweeps import sweeps
 from models.report.benchmark.verdict import MISSED, UNKNOWN, Line, headline, lines
-from models.report.html import Markup, bullets, fragment, section, tag
+from models.report.markup import Markup, bullets, fragment, section, tag
 from models.report.readers.page import STYLES as READERS_STYLES
 
 STYLES = (*READERS_STYLES, Path(__file__).with_name("benchmark.css"))

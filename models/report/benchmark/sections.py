@@ -28,7 +28,7 @@ from models.report.benchmark.tables import (
     paper_lines,
     remarks,
 )
-from models.report.html import Markup, fragment, section, tag
+from models.report.markup import Markup, fragment, section, tag
 
 FACE_PARTS = tuple(Column(name, name, TENTHS) for name in ("all", "eye", "mouth", "nose"))
 ANGLES = tuple(Column(name, name, TENTHS) for name in ("pitch", "yaw"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from models.diseases import ROWS
 from models.report.benchmark import paper
 from models.report.benchmark.data import PAPER, here
 from models.report.benchmark.measured import BenchmarkMeasured, Row, by_method, nested
@@ -15,15 +16,16 @@ from models.report.benchmark.tables import (
     own_lines,
     paper_lines,
 )
-from models.report.html import Markup, fragment, section, tag
+from models.report.markup import Markup, fragment, section, tag
 from models.report.words import plural
 
 SIGNS = (
-    Column("all", "All"), Column("bcc", "BCC"), Column("conjunctivitis", "Conj."), Column("normal", "Normal"),
-    Column("ptosis", "Ptosis"), Column("scc", "SCC"), Column("strabismus", "Strab."), Column("tao", "TAO"),
-    Column("uveitis", "Uveitis"), Column("micro", "All images"),
-    Column("dice", "Dice", DISTANCE), Column("jaccard", "Jaccard", DISTANCE),
-)  # fmt: skip
+    Column("all", "All"),
+    *(Column(row.key, row.heading) for row in sorted(ROWS, key=lambda row: row.key)),
+    Column("micro", "All images"),
+    Column("dice", "Dice", DISTANCE),
+    Column("jaccard", "Jaccard", DISTANCE),
+)
 RECALLS = tuple(column for column in SIGNS if column.kind == PERCENT)
 
 

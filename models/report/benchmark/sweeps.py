@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 from models.report.benchmark import paper
 from models.report.benchmark.data import here, inside
 from models.report.benchmark.measured import BenchmarkMeasured, Estimate, Row, interval_of, value_of
-from models.report.html import Markup, fragment, section, tag
+from models.report.markup import Markup, fragment, section, tag
 from models.report.plots import text
 from models.report.words import count, percent
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from models.report.benchmark import paper
 from models.report.benchmark.measured import BenchmarkMeasured, Estimate, Row, interval_of, method_name, value_of
-from models.report.html import Markup, fragment, tag
+from models.report.markup import Markup, fragment, tag
 from models.report.words import NOTHING, count, percent
 
 PERCENT, DISTANCE, TENTHS = "percent", "distance", "tenths"

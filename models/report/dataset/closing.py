@@ -5,7 +5,7 @@ from typing import Any
 
 from models.diseases import DISEASE_NAMES, DISEASES, SEVERITIES
 from models.report.dataset.measured import Measured
-from models.report.html import Markup, bullets, section, table, tag
+from models.report.markup import Markup, bullets, section, table, tag
 from models.report.plots import heat_table
 from models.report.words import percent, percent_interval
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from models.annotation.adjudication import DISEASE_SPLIT, MAJORITY, QUALITY_TIE, SENIOR, TOO_FEW_VOTES, UNANIMOUS
 from models.diseases import DISEASE_NAMES, DISEASES
-from models.report.html import Markup, fragment, section, tag
+from models.report.markup import Markup, fragment, section, tag
 from models.report.readers.measured import ReadersMeasured
 from models.report.words import NOTHING, count, percent, plural
 

@@ -6,7 +6,7 @@ from typing import Any
 from models.diseases import DISEASE_NAMES, DISEASES
 from models.report.dataset.measured import Measured
 from models.report.dataset.verdict import ATTRIBUTES, FEWER, Verdict, distance_findings
-from models.report.html import Markup, bullets, section, table, tag
+from models.report.markup import Markup, bullets, section, table, tag
 from models.report.plots import ARM_COLOURS, SOURCE_COLOURS, interval_plot, legend, share_bars
 from models.report.words import NOTHING, count, decimal, decimal_interval, percent, percent_interval, value_of
 

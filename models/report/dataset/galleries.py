@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from models.diseases import DISEASE_NAMES, DISEASES, SEVERITIES
 from models.report.dataset.measured import Gallery, Neighbour
-from models.report.html import Markup, section, tag
+from models.report.markup import Markup, section, tag
 from models.report.pictures import WITHHELD, Face, picture, pictures
 
 NO_PATIENTS = (

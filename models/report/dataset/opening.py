@@ -2,7 +2,7 @@
 
 from models.report.dataset.measured import Gallery, Measured
 from models.report.dataset.verdict import Verdict, worst_of
-from models.report.html import Markup, section, table, tag
+from models.report.markup import Markup, section, table, tag
 from models.report.pictures import pictures
 from models.report.words import NOTHING, count, percent, percent_interval, plural, value_of
 

@@ -6,7 +6,7 @@ from models.report.dataset import closing, figures, galleries
 from models.report.dataset.measured import Gallery, Measured
 from models.report.dataset.opening import LABELS, funnel, opening
 from models.report.dataset.verdict import leak_verdict, released_verdict
-from models.report.html import Markup, fragment, tag
+from models.report.markup import Markup, fragment, tag
 
 STYLE = Path(__file__).parents[1] / "style.css"
 CONTENTS = {

@@ -7,7 +7,7 @@ from typing import Any
 from models.diseases import DISEASE_NAMES, DISEASES
 from models.report.dataset.dataset import with_total
 from models.report.forest import Estimate, forest, forest_legend, has_interval
-from models.report.html import Markup, fragment, section, tag
+from models.report.markup import Markup, fragment, section, tag
 from models.report.readers.measured import ReadersMeasured
 from models.report.words import NOTHING, count, percent, percent_interval, plural
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from models.annotation.adjudication import SENIOR
 from models.annotation.opinion import LOW
 from models.diseases import DISEASE_NAMES, DISEASES
-from models.report.html import Markup, section, tag
+from models.report.markup import Markup, section, tag
 from models.report.pictures import data_uri
 from models.report.readers.agreement import PROVENANCES
 from models.report.readers.measured import Disputed, Example, Outlined, ReadersGallery

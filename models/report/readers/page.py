@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from models.report.dataset import dataset
-from models.report.html import Markup, bullets, fragment, section, tag
+from models.report.markup import Markup, bullets, fragment, section, tag
 from models.report.readers import galleries as reader_galleries
 from models.report.readers.agreement import agreement, outlines
 from models.report.readers.measured import ReadersGallery, ReadersMeasured

@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from models.diseases import DISEASES, SEVERITIES
+from models.diseases import DISEASES, SEVERITIES, TUMOURS
 from phantom.drawing import Eye, Phantom, Rendered, Shot, render, sample_phantom, sample_shot
 from phantom.drawing.geometry import Pose, proportions
 from phantom.drawing.painter import curve
 
 CHUNK = 200  # scenes rendered between two marks of progress
-TUMOURS = ("bcc", "scc")
 PARTS = (
     "sign",
     "mouth",

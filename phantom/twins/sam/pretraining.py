@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from tqdm import trange
 from transformers import SamModel
 
-from models.diseases import DISEASES
+from models.diseases import DISEASES, TUMOURS
 from models.training.augmentation import augment_in_place
 from models.training.checkpoint import cosine_rate, load_checkpoint, save_checkpoint, step_generator
-from phantom.twins.sam.phantom_scenes import PARTS, TUMOURS, Scenes
+from phantom.twins.sam.phantom_scenes import PARTS, Scenes
 
 
 def pretrain_encoder(

@@ -1,15 +1,12 @@
 """Parameters: typos and bounds, profiles, and the paper profile against the paper's numbers."""
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
 
 from mema.params import Params, load
 from mema.params.profiles import names, text
-from mema.params.section import Disease
-from models.diseases import DISEASES
 from tests.worlds.profiles import FOLDER, profile, profile_values
 
 ROOT = Path(__file__).parents[3]
@@ -104,8 +101,10 @@ def test_only_phantoms_may_be_shown_as_patients() -> None:
     assert {name for name in PROFILES if profile(name).report.show_patients} == {"phantom"}
 
 
-def test_params_and_conditions_name_the_same_diseases() -> None:
-    assert get_args(Disease) == DISEASES
+def test_a_disease_that_no_row_has_is_refused(tmp_path: Path) -> None:
+    path = changed(tmp_path, "assemble", lesion_disease="entropion")
+    with pytest.raises(ValueError, match=r"assemble\.lesion_disease: .*'entropion' is not one of normal, bcc, "):
+        load(path)
 
 
 def test_the_senior_is_nobody_who_reads_before(tmp_path: Path) -> None:

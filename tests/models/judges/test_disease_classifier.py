@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from models.diseases import DISEASES
+from models.judges import disease_classifier
 from models.judges.disease_classifier import (
     DiseaseClassifier,
     load_classifier,
@@ -12,6 +13,7 @@ from models.judges.disease_classifier import (
     save_classifier,
     train_classifier,
 )
+from tests.worlds.killed import killed_at_step
 
 WIDTHS = (8, 8, 16, 16)
 
@@ -33,12 +35,12 @@ def train(path, steps, **more):
     return network
 
 
-def test_training_continued_equals_training_at_once(tmp_path):
-    whole = train(tmp_path / "a.pt", 4)
-    train(tmp_path / "b.pt", 4, checkpoint_every=2)
-    again = train(tmp_path / "b.pt", 4)
+def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
+    whole = train(tmp_path / "whole.pt", 4, checkpoint_every=2)
+    killed_at_step(monkeypatch, disease_classifier, lambda: train(tmp_path / "part.pt", 4, checkpoint_every=2), 4)
+    resumed = train(tmp_path / "part.pt", 4, checkpoint_every=2)  # from step 2
     for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
+        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 @pytest.mark.slow

@@ -151,7 +151,7 @@ def test_the_physicians_table_needs_no_profile_but_no_other_one(root: Path, tmp_
     durable.write_json(world / "metrics/clinical.json", clinical())
     assert "described as: drawn faces" in page_of(world, tmp_path)
     durable.write_json(world / "metrics/clinical.json", clinical() | {"profile": "paper"})
-    with pytest.raises(ValueError, match=r"clinical\.json: measured under.*python -m tasks\.deidentify\.evaluate_clinical"):
+    with pytest.raises(ValueError, match=r"clinical\.json: measured under.*-m tasks\.deidentify\.evaluate_clinical"):
         page_of(world, tmp_path)
 
 

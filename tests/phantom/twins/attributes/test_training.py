@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from models.attributes.deepface import estimate
+from phantom.twins.attributes import training
 from phantom.twins.attributes.export import export_deepface
 from phantom.twins.attributes.network import AttributeNet, DeepFaceGraph, expected_age
 from phantom.twins.attributes.training import age_distribution, attribute_loss, train_attributes
+from tests.worlds.killed import killed_at_step
 
 SMALL = ((8, 8, 16, 16), (1, 1, 1))
 
@@ -53,12 +55,12 @@ def train(path, steps, **more):
     return network
 
 
-def test_training_continued_equals_training_at_once(tmp_path):
-    whole = train(tmp_path / "a.pt", 4)
-    train(tmp_path / "b.pt", 4, checkpoint_every=2)
-    again = train(tmp_path / "b.pt", 4)  # finds its last checkpoint
+def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
+    whole = train(tmp_path / "whole.pt", 4, checkpoint_every=2)
+    killed_at_step(monkeypatch, training, lambda: train(tmp_path / "part.pt", 4, checkpoint_every=2), 4)
+    resumed = train(tmp_path / "part.pt", 4, checkpoint_every=2)  # from step 2
     for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
+        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from models.identity.network import build_recogniser
 from models.training.augmentation import to_signal
 from phantom.twins.identity import training
 from phantom.twins.identity.training import equal_error_rate, pair_similarities, ramp, tar_at_fmr, train_recogniser
+from tests.worlds.killed import killed_at_step
 
 SMALL = {"widths": (8, 8, 16, 16), "depths": (1, 1, 1), "pooling": "depthwise"}
 
@@ -34,19 +35,7 @@ def train(path, steps, **more):
 
 def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
     whole = train(tmp_path / "whole.pt", 6, checkpoint_every=3)
-    calls = []
-
-    def killed(*arguments, **more):
-        calls.append(1)
-        if len(calls) > 4:
-            raise InterruptedError("killed")
-        return augment(*arguments, **more)
-
-    augment = training.augment
-    monkeypatch.setattr(training, "augment", killed)
-    with pytest.raises(InterruptedError, match="killed"):
-        train(tmp_path / "part.pt", 6, checkpoint_every=3)
-    monkeypatch.setattr(training, "augment", augment)
+    killed_at_step(monkeypatch, training, lambda: train(tmp_path / "part.pt", 6, checkpoint_every=3), 5)
     resumed = train(tmp_path / "part.pt", 6, checkpoint_every=3)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name

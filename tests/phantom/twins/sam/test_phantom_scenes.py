@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.diseases import DISEASES
-from phantom.twins.sam.phantom_scenes import TUMOURS, Scenes, phantom_scenes
+from models.diseases import DISEASES, TUMOURS
+from phantom.twins.sam.phantom_scenes import Scenes, phantom_scenes
 
 
 def scenes(folder: Path, num: int = 24) -> Scenes:

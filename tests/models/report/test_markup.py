@@ -5,7 +5,7 @@ import base64
 import numpy as np
 
 from models.images import decode, encode_png
-from models.report.html import Markup, table, tag
+from models.report.markup import Markup, table, tag
 from models.report.pictures import LARGEST_PX, WITHHELD, Face, data_uri, picture
 from models.report.plots import heat_table, interval_plot, share_bars
 
