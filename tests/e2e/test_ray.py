@@ -18,7 +18,7 @@ from tests.tasks.synthesize.test_sample import plan_of, write_lora, write_public
 from tests.toys.generator import SavedGenerator, save_generator
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
-ROOT = Path(shards.__file__).parents[1]
+ROOT = Path(shards.__file__).parents[2]
 SHARDS = 16
 LOST = "the shard goes to another one"
 pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.timeout(1200)]

@@ -155,7 +155,7 @@ def test_what_a_worker_elsewhere_lacks_comes_from_the_bucket_and_goes_with_it(bu
         pickled = pickle.dumps(sent.factor)
         return subprocess.run(
             [sys.executable, "-c", code], input=pickled, capture_output=True, check=True,
-            env=os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[1])},
+            env=os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[2])},
         ).stdout.decode()  # fmt: skip
 
     assert elsewhere().startswith(f"{folder} ")  # the same bytes lie here: nothing is fetched
