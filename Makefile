@@ -61,7 +61,7 @@ photos: $(STAMP) ## Run the pipeline on real photographs (needs MEMA_ASSETS)
 	python -m pytest -m real
 	python -m phantom.stages.photos
 
-graph: $(STAMP) ## Print the graph of stages as it stands in the README
+graph: $(STAMP) ## Print the graph of stages as it stands in docs/graph.md
 	@dvc dag --md
 
 twins: $(STAMP) ## Train the twins again from public phantoms (hours; resumable)

@@ -14,18 +14,13 @@ from mema.params import load
 from mema.params.deidentify import Deidentify, MethodSpec
 from mema.runtime import durable, entry, shards, stage
 from models.computing.threads import AT_ONCE, side_by_side
-from models.deid.methods import baselines
-from models.deid.methods.baselines import Method, checked, load_method
-from models.diffusion.generator import generator_folder
+from models.deid.deidentifier import Deidentifier, load_deidentifier
+from models.deid.methods.method import Method, built_in, checked, load_method
+from models.diffusion.generator import LoadedGenerator, generator_folder
 from models.images import PngWriter, decode
 from tasks.works.generation import WEIGHTS, GeneratorFiles
 
 STAGE = "deidentify"
-SIMPLE = {
-    "identity": baselines.Identity, "gaussian_blur": baselines.GaussianBlur, "pixelation": baselines.Pixelation,
-    "eye_bar": baselines.EyeBar,
-}  # fmt: skip
-NOWHERE = Path("/nonexistent")  # what a method does not need
 WRONG = 1  # marks the draw of wrong passwords
 DEIDENTIFIED = pa.schema(
     [
@@ -54,59 +49,43 @@ def validation_images(mema: Path, mema_seg: Path) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Loader:
-    """Turns a method's specification into the method, and says what it reads."""
+class Files:
+    """What methods are made from, as files that travel to workers; None is what a method does not need."""
 
-    generator: GeneratorFiles
-    faces: Path  # the training split, which k-same averages
-    deid: Path
+    generator_files: GeneratorFiles | None
+    faces_folder: Path | None  # the training split
+    deid_folder: Path | None
 
-    def reduced(self, spec: MethodSpec) -> "Loader":
-        """Return the loader with no other paths than the method needs, since workers may have to fetch them."""
-        files = GeneratorFiles(NOWHERE, None, None, self.generator.precision)
-        return Loader(
-            self.generator if spec.use == "inpainting" else files,
-            self.faces if spec.use == "k_same_mean" else NOWHERE,
-            self.deid if spec.use == "medsem" else NOWHERE,
+    def reduced(self, spec: MethodSpec) -> "Files":
+        """Return no other files than a method needs, since workers may have to fetch them."""
+        needs = getattr(built_in(spec.use), "needs", frozenset())
+        return Files(
+            self.generator_files if "generator" in needs else None,
+            self.faces_folder if "faces" in needs else None,
+            self.deid_folder if "deidentifier" in needs else None,
         )
 
-    def inputs(self, spec: MethodSpec) -> list[Path]:
-        """Return the files and folders that the method reads, by the paths given."""
-        reduced = self.reduced(spec)
-        generator = reduced.generator
-        paths = (generator.folder, generator.lora, reduced.faces, reduced.deid)
-        return [path for path in paths if path and path != NOWHERE]
+    def paths(self) -> list[Path]:
+        """Return all files and folders."""
+        generator = self.generator_files
+        paths = [generator.folder, generator.lora] if generator else []
+        return [path for path in (*paths, self.faces_folder, self.deid_folder) if path]
 
-    def load(self, spec: MethodSpec) -> Method:
-        """Return the method; raises ValueError naming the field."""
-        options: dict[str, Any] = dict(spec.options)
-        try:
-            if spec.use in SIMPLE:
-                return SIMPLE[spec.use](**options)
-            if spec.use == "k_same_mean":
-                faces = shards.read_table(self.faces, columns=["image"])["image"].to_pylist()
-                return baselines.KSameMean(np.stack([decode(data) for data in faces]), **options)
-            if spec.use == "inpainting":
-                return self._inpainting(options)
-            if spec.use == "medsem":
-                return self._medsem()
-        except TypeError as error:
-            raise ValueError(f"deidentify.methods: {spec.use} does not take {options} ({error})") from None
-        if "." not in spec.use:
-            known = ", ".join([*SIMPLE, "k_same_mean", "inpainting", "medsem"])
-            raise ValueError(f"deidentify.methods: {spec.use!r}; known: {known}, or package.module.Class")
-        return load_method(spec.use, options)
+    def generator(self) -> LoadedGenerator:
+        """Load the fine-tuned generator."""
+        assert self.generator_files
+        return self.generator_files.load()
 
-    def _inpainting(self, options: dict[str, Any]) -> Any:
-        from models.deid.methods.inpainting import Inpainting, InpaintingSettings
+    def faces(self) -> np.ndarray:
+        """Return the training split's faces, uint8 [m, s, s, 3]."""
+        assert self.faces_folder
+        encoded = shards.read_table(self.faces_folder, columns=["image"])["image"].to_pylist()
+        return np.stack([decode(data) for data in encoded])
 
-        return Inpainting(self.generator.load(), InpaintingSettings(**options))
-
-    def _medsem(self) -> Method:
-        from models.deid.deidentifier import load_deidentifier
-        from models.deid.methods.medsem import MedSem
-
-        return MedSem(load_deidentifier(self.deid))
+    def deidentifier(self) -> Deidentifier:
+        """Load MedSem-DeID."""
+        assert self.deid_folder
+        return load_deidentifier(self.deid_folder)
 
 
 @dataclass(frozen=True)
@@ -115,13 +94,13 @@ class Applying:
 
     name: str
     spec: MethodSpec
-    loader: Loader
+    files: Files
     section: Deidentify
 
     def load(self) -> "Applier":
         """Load the method."""
         at_once = 1 if "." in self.spec.use else AT_ONCE  # another's method may not bear threads
-        return Applier(self.loader.load(self.spec), self.name, self.section, at_once)
+        return Applier(load_method(self.spec.use, self.spec.options, self.files), self.name, self.section, at_once)
 
 
 class Applier:
@@ -173,21 +152,21 @@ def own_code(spec: MethodSpec) -> Any:
 
 def describe(spec: MethodSpec) -> dict[str, Any]:
     """Return what method.json says of a method beside its images."""
-    told = spec.use == "inpainting" or told_disease(own_code(spec))
+    told = told_disease(built_in(spec.use) or own_code(spec))
     return {"use": spec.use, "options": spec.options, "told_disease": told}
 
 
-def run(mema: Path, mema_seg: Path, out: Path, section: Deidentify, loader: Loader) -> int:
+def run(mema: Path, mema_seg: Path, out: Path, section: Deidentify, files: Files) -> int:
     """Write out/<method>/shard-*.parquet and method.json; return the number of images made.
 
     A killed run goes on with the shards that are missing, of any method; nothing is published before all are done.
     """
     rows, made = validation_images(mema, mema_seg), {}
     for name, spec in section.methods.items():
-        inputs = (mema / "val", mema_seg / "val", *loader.inputs(spec))
+        inputs = (mema / "val", mema_seg / "val", *files.reduced(spec).paths())
         fingerprint = entry.fingerprint(STAGE, *inputs, by=own_code(spec), section=section, method=spec)
         folder = shards.compute_shards(
-            rows, Applying(name, spec, loader.reduced(spec), section), shard_rows=section.shard_rows,
+            rows, Applying(name, spec, files.reduced(spec), section), shard_rows=section.shard_rows,
             stage=f"{STAGE}-{name}", fingerprint=fingerprint, desc=name,
         )  # fmt: skip
         made[name] = (folder, fingerprint)
@@ -211,8 +190,8 @@ def main(
     with shards.timing(STAGE) as record:
         folder = generator_folder(params.generator.path)
         generator = GeneratorFiles(folder, None, lora / WEIGHTS, params.sample.precision)
-        loader = Loader(generator, mema / "train", deid)
-        record.images = run(mema, mema_seg, out, params.deidentify, loader)
+        files = Files(generator, mema / "train", deid)
+        record.images = run(mema, mema_seg, out, params.deidentify, files)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,20 @@
 
 from typing import Any
 
-from models.deid.deidentifier import Deidentifier
-from models.deid.methods.baselines import Images, Passwords
+from models.deid.methods.method import BuiltIn, Images, Passwords, Sources
 
 
-class MedSem:
+class MedSem(BuiltIn):
     """X_enc for the picture, f_enc for the side-car, X_hat or X_wrong for what comes back."""
 
-    def __init__(self, deidentifier: Deidentifier) -> None:
+    needs = frozenset({"deidentifier"})
+
+    @classmethod
+    def make(cls, sources: Sources) -> "MedSem":  # type: ignore[override]
+        """Load what train_deid made; it has no options."""
+        return cls(sources.deidentifier())
+
+    def __init__(self, deidentifier: Any) -> None:
         self._deidentifier = deidentifier
 
     def deidentify(self, images: Images, passwords: Passwords) -> tuple[Images, Any]:
@@ -19,3 +25,6 @@ class MedSem:
     def recover(self, images: Images, side_car: Any, passwords: Passwords) -> Images:
         """Return X_hat under the passwords of `deidentify`, X_wrong under others; the picture is not needed."""
         return self._deidentifier.decrypt(side_car, passwords)
+
+
+METHOD = MedSem

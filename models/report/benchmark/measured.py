@@ -61,7 +61,7 @@ class BenchmarkGallery:
 
 def method_name(name: str) -> str:
     """Return a method's name as people read it; one that is not built in keeps its own."""
-    return METHOD_NAMES.get(name, name)
+    return METHOD_NAMES.get(name, name.replace("_", " "))
 
 
 def recogniser_name(name: str) -> str:

@@ -31,8 +31,8 @@ def world(tmp_path_factory):
         patch.chdir(root)
         judges = judges_world.section(judges_world.toy_pretrained(root))
         train_judges.run(mema, mema_seg, data / "judges", root / "judges.json", judges)
-        loader = deidentify.Loader(GeneratorFiles(Path(), None, None, "fp32"), mema / "train", Path())
-        deidentify.run(mema, mema_seg, data / "deidentified", section, loader)
+        files = deidentify.Files(GeneratorFiles(Path(), None, None, "fp32"), mema / "train", Path())
+        deidentify.run(mema, mema_seg, data / "deidentified", section, files)
         metrics, made = data / "metrics", data / "deidentified"
         loss = world.loss_recogniser
         evaluate_identity.run(

@@ -9,6 +9,7 @@ import pytest
 from mema.params.deidentify import Deidentify
 from mema.runtime import shards
 from models.deid.deidentifier import load_deidentifier
+from models.deid.methods.gaussian_blur import GaussianBlur
 from models.images import decode
 from tasks.deidentify import deidentify
 from tasks.works.generation import GeneratorFiles
@@ -59,8 +60,8 @@ def section(**changes) -> Deidentify:
 def run(world, section: Deidentify, out: Path = OUT) -> int:
     generator = GeneratorFiles(Path("nowhere"), None, None, "fp32")
     mema = world.data / "mema"
-    loader = deidentify.Loader(generator, mema / "train", world.data.parent / "deid")
-    return deidentify.run(mema, world.data / "mema_seg", out, section, loader)
+    files = deidentify.Files(generator, mema / "train", world.data.parent / "deid")
+    return deidentify.run(mema, world.data / "mema_seg", out, section, files)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(world, made, tmp_path
     with pytest.raises(KeyboardInterrupt):
         run(world, few)
     assert not OUT.exists()
-    monkeypatch.setattr(deidentify.baselines.GaussianBlur, "deidentify", None)  # finished, so not called again
+    monkeypatch.setattr(GaussianBlur, "deidentify", None)  # finished, so not called again
     run(world, few)
     assert calls == [4, 2, 4, 4, 2, 4]
     assert {path.relative_to(OUT): path.read_bytes() for path in OUT.rglob("*.*")} == whole
@@ -178,7 +179,7 @@ def test_a_method_that_no_dep_holds_is_applied_anew(world, tmp_path, monkeypatch
     [
         (
             {"x": {"use": "blurr"}},
-            r"deidentify\.methods: 'blurr'; known: identity, gaussian_blur.* package\.module\.Class",
+            r"deidentify\.methods: 'blurr'; known: eye_bar, gaussian_blur.* package\.module\.Class",
         ),
         ({"x": {"use": "gaussian_blur", "options": {"radius": 1}}}, "gaussian_blur does not take {'radius': 1}"),
         ({"x": {"use": "k_same_mean", "options": {"k": 99}}}, r"k_same\.k: 99 of 16 training faces"),

@@ -1,27 +1,50 @@
 """Each built-in method against a reference, and what the interface refuses."""
 
+import sys
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.measure import block_reduce
 
-from models.deid.methods import baselines
-from models.deid.methods.baselines import (
-    EyeBar,
-    GaussianBlur,
-    Identity,
-    KSameMean,
-    Method,
-    Pixelation,
-    checked,
-    load_method,
-)
+import models.deid.methods
+from models.deid.methods import method as interface
+from models.deid.methods.eye_bar import EyeBar
+from models.deid.methods.gaussian_blur import GaussianBlur
+from models.deid.methods.identity import Identity
+from models.deid.methods.k_same_mean import KSameMean
+from models.deid.methods.method import Method, built_in, checked, load_method, names
+from models.deid.methods.pixelation import Pixelation
 from models.photos.alignment import LEFT_EYE, RIGHT_EYE
 
 RNG = np.random.default_rng(0)
 FACES = np.stack([cv2.resize(RNG.integers(0, 256, (12, 12, 3), np.uint8), (60, 60)) for _ in range(9)])
 NOBODY = np.zeros((len(FACES), 512), np.float32)
+
+
+GREEN = """
+import numpy as np
+
+from models.deid.methods.method import Irreversible
+
+
+class Green(Irreversible):
+    "A green face."
+
+    def __init__(self, shade=255):
+        self.shade = shade
+
+    def deidentify(self, images, passwords):
+        made = np.zeros_like(images)
+        made[..., 1] = self.shade
+        return made, None
+
+
+METHOD = Green
+"""
+NOTHING: Any = None  # a method of one's own is made from its options alone
 
 
 class Mine:
@@ -108,18 +131,53 @@ def test_a_result_depends_on_its_image_alone_and_input_stays_as_it_was(method):
     assert method.deidentify(FACES[:0], NOBODY[:0])[0].shape == (0, 60, 60, 3)
 
 
+class Cellar:
+    """Sources of which nothing was sent along."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"{name} is asked for and not needed")
+
+
+@pytest.mark.parametrize("use", names())
+def test_a_file_of_the_folder_is_a_method(use):
+    kind = built_in(use)
+    assert kind is not None
+    assert kind.__doc__
+    assert kind.needs <= {"generator", "faces", "deidentifier"}
+    if not kind.needs:
+        made = load_method(use, {}, Cellar())
+        assert isinstance(made, Method)
+        changed, _ = made.deidentify(FACES, NOBODY)
+        checked(changed, FACES, use)
+
+
+def test_a_name_that_is_no_file_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"'green'; known: eye_bar, gaussian_blur, .*, or package\.module\.Class"):
+        built_in("green")
+
+
+def test_a_new_file_is_a_new_method(tmp_path, monkeypatch):
+    """All that a built-in method takes, beside its line in params.yaml."""
+    (tmp_path / "green.py").write_text(GREEN)
+    monkeypatch.setattr(models.deid.methods, "__path__", [*models.deid.methods.__path__, str(tmp_path)])
+    assert "green" in names()
+    made, _ = load_method("green", {"shade": 200}, Cellar()).deidentify(FACES, NOBODY)
+    assert (made[..., 1] == 200).all()
+    monkeypatch.delitem(sys.modules, "models.deid.methods.green")
+
+
 def test_a_method_of_ones_own_is_two_methods(monkeypatch):
-    monkeypatch.setattr(baselines, "Mine", Mine, raising=False)
-    monkeypatch.setattr(baselines, "Half", Half, raising=False)
-    method = load_method("models.deid.methods.baselines.Mine", {"add": 3})
+    monkeypatch.setattr(interface, "Mine", Mine, raising=False)
+    monkeypatch.setattr(interface, "Half", Half, raising=False)
+    method = load_method("models.deid.methods.method.Mine", {"add": 3}, NOTHING)
     changed, side_car = method.deidentify(FACES, NOBODY)
     np.testing.assert_array_equal(method.recover(changed, side_car, NOBODY), FACES)
     with pytest.raises(ValueError, match=r"Half lacks deidentify\(images, passwords\) or recover"):
-        load_method("models.deid.methods.baselines.Half", {})
+        load_method("models.deid.methods.method.Half", {}, NOTHING)
     with pytest.raises(ValueError, match=r"Mine does not take \{'plus': 3\}"):
-        load_method("models.deid.methods.baselines.Mine", {"plus": 3})
+        load_method("models.deid.methods.method.Mine", {"plus": 3}, NOTHING)
     with pytest.raises(ValueError, match=r"'models.deid.nowhere.Mine' cannot be loaded .*give package.module.Class"):
-        load_method("models.deid.nowhere.Mine", {})
+        load_method("models.deid.nowhere.Mine", {}, NOTHING)
 
 
 @pytest.mark.parametrize(
