@@ -31,6 +31,7 @@ $(STAMP): constraints.txt pyproject.toml
 demo: $(STAMP) ## Run the pipeline on phantoms, then show the headline table
 	mema repro
 	@mema table
+	@mema report
 
 # One thread each: more threads than cores wait for one another. The slow tests wait for servers most of the time.
 test test-slow test-faults: export OMP_NUM_THREADS := 1

@@ -138,15 +138,21 @@ def table() -> None:
 
 
 @app.command()
-def report(browser: Annotated[bool, typer.Option("--open", help="Open the first in a browser.")] = False) -> None:
-    """Say where the report's pages are, and of when."""
-    pages = _pages()
-    if browser and pages:
-        import webbrowser
+def report(browser: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False) -> None:
+    """Write the start page, six answers and a card for each page; say where they are, and of when."""
+    with ending():
+        from mema import params
+        from mema.project import start_page
 
-        webbrowser.open(pages[0].resolve().as_uri())
-    if not pages:
-        raise typer.Exit(FAILED)
+        start = start_page.write(params.load().profile)
+        typer.echo(f"{'start here':16}  {start.resolve()}")
+        there = _pages()
+        if browser:
+            import webbrowser
+
+            webbrowser.open(start.resolve().as_uri())
+        if not there:
+            raise typer.Exit(FAILED)
 
 
 @app.command()

@@ -103,7 +103,7 @@ def test_what_computes_is_in_the_format():
     """Each of our libraries that results are computed by is there; those that only look or serve are named here."""
     others = {
         "accelerate", "cryptography", "datasets", "dvc", "dvclive", "face_recognition_models", "fastapi", "filelock",
-        "fsspec", "httpx", "huggingface_hub", "jaxtyping", "label-studio-sdk", "matplotlib",
+        "fsspec", "httpx", "huggingface_hub", "jaxtyping", "jinja2", "label-studio-sdk", "matplotlib",
         "prefect", "psutil", "pydantic", "pyyaml", "rich", "ruamel.yaml", "simpleitk", "tqdm", "typer", "uvicorn",
         "werkzeug", "zxcvbn",
     }  # fmt: skip
