@@ -156,6 +156,19 @@ def report(browser: Annotated[bool, typer.Option("--open", help="Open it in a br
 
 
 @app.command()
+def why(file: Annotated[str, typer.Argument(help="Part of a photo's path; without it, all.")] = "") -> None:
+    """Say why a photo was turned away, by an ingest or by `mema deid`: what was found, and what to do."""
+    with ending():
+        from mema import params
+        from mema.project import why as quarantine
+
+        rows = quarantine.why(file, Path(params.load().deid_files.reports or "."))
+        typer.echo("\n".join(row.said() for row in rows) or f"{file or 'everything'}: in no quarantine here")
+        if not rows:
+            raise typer.Exit(FAILED)
+
+
+@app.command()
 def fetch() -> None:
     """Get the generator, SAM and DINOv2 that params.yaml names from the hub, and check the generator's digests."""
     with ending():

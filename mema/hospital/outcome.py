@@ -21,6 +21,7 @@ from mema.hospital.private import MAX_BYTES, read_regular, write_private
 from mema.hospital.settings import ModelError
 from mema.hospital.sidecar import SidecarError
 from models.photos.rejection import Rejection
+from models.reasons import known
 
 QUARANTINE = "quarantine.csv"
 HEADER = ("file", "reason", "detail")
@@ -37,6 +38,10 @@ class Done:
     faces: int | None = 0
     reason: str = ""
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        if self.reason:
+            known(self.reason)
 
 
 @dataclass

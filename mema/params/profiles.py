@@ -4,7 +4,10 @@ An overlay starts from base.yaml, or from the overlay that its key `from` names.
 anything else replaced; an empty value takes the key out.
 """
 
+import hashlib
 import io
+import json
+import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -19,9 +22,11 @@ from mema.runtime import durable
 FOLDER = Path("profiles")
 BASE, FROM = "base", "from"
 LINE_WIDTH = 200
+WRITTEN = re.compile(r"^# Values as written: ([0-9a-f]{16})$", re.MULTILINE)
 HEAD = (
     "Profile {name}, written by `mema profile {name}` from profiles/. Values changed here hold until it is written\n"
-    "again; to keep them, give them a file of their own there. `open`: the paper leaves it open, the value is ours."
+    "again; to keep them, give them a file of their own there. `open`: the paper leaves it open, the value is ours.\n"
+    "Values as written: {digest}"
 )
 
 
@@ -39,7 +44,7 @@ def compose(name: str, folder: Path = FOLDER) -> CommentedMap:
     for overlay in reversed(list(_chain(name, folder))):
         _merge(merged, overlay)
     merged.insert(0, "profile", name)
-    merged.yaml_set_start_comment(HEAD.format(name=name))
+    merged.yaml_set_start_comment(HEAD.format(name=name, digest=_digest(merged)))
     return merged
 
 
@@ -62,9 +67,16 @@ def write(name: str, path: Path = PARAMS, folder: Path = FOLDER) -> None:
 
 
 def changes(path: Path = PARAMS, folder: Path = FOLDER) -> tuple[str, list[str]]:
-    """Return params.yaml's profile, and what was changed in it by hand: "train_lora.rank: 32, in the profile 64"."""
-    own = _read(path)
+    """Return params.yaml's profile, and what was changed by hand since: "train_lora.rank: 32, in the profile 64".
+
+    A profile that has changed meanwhile is no change by hand: params.yaml says what was written.
+    """
+    own, written = _read(path), WRITTEN.search(path.read_text())
     name = str(own.get("profile", ""))
+    if written and written[1] == _digest(own):
+        return name, []
+    if name not in names(folder):
+        return name, [f"profile: {name or 'absent'}, which is none of {', '.join(names(folder))}"]
     return name, list(_differences(own, compose(name, folder), ()))
 
 
@@ -106,6 +118,10 @@ def _differences(own: Any, profile: Any, path: tuple[str, ...]) -> Iterator[str]
 
 def _say(value: Any) -> str:
     return "absent" if value is None else str(value)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _read(file: Path) -> CommentedMap:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.diseases import DISEASES
+from models.reasons import known
 from models.records import cells
 from models.records.diagnoses import CODE, CONFLICT, DOUBTFUL, SEVERAL, UNKNOWN, disease_of
 from models.records.headings import NAMES, Column
@@ -61,7 +62,7 @@ class Record:
     def reject(self, reason: str, detail: str) -> None:
         """Give the record its reason, unless it has one."""
         if not self.reason:
-            self.reason, self.detail = reason, f"line {self.line}: {detail}"
+            self.reason, self.detail = known(reason), f"line {self.line}: {detail}"
 
     @property
     def says(self) -> tuple:

@@ -15,9 +15,9 @@ from mema.params.deidentify import Deidentify, MethodSpec
 from mema.runtime import durable, entry, shards, stage
 from models.computing.threads import AT_ONCE, side_by_side
 from models.deid.deidentifier import Deidentifier, load_deidentifier
-from models.deid.methods.method import Method, built_in, checked, load_method
 from models.diffusion.generator import LoadedGenerator, generator_folder
 from models.images import PngWriter, decode
+from models.methods.method import Method, built_in, checked, load_method
 from tasks.works.generation import WEIGHTS, GeneratorFiles
 
 STAGE = "deidentify"

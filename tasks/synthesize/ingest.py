@@ -19,6 +19,7 @@ from models.photos.decoding import Limits, decode_photo, read_photo
 from models.photos.duplicates import first_seen, near_duplicates, perceptual_hash, thumbnail
 from models.photos.rejection import Rejection
 from models.photos.upright import load_upright_aligner
+from models.reasons import known
 from tasks import schemas
 
 CHECKED = pa.schema(
@@ -207,6 +208,8 @@ def write_outs(
     folder: Path, kept: list[dict], rejected: list[dict], schema: pa.Schema, faces: Path, quarantine: Path
 ) -> None:
     """Publish the faces and the quarantine."""
+    for row in rejected:
+        known(row["reason"])
     shards.write_parts(with_pixels(folder, kept, schema), faces)
     shards.write_table(quarantine, pa.Table.from_pylist(rejected, schema=schemas.QUARANTINE))
 

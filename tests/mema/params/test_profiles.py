@@ -85,6 +85,25 @@ def test_a_value_changed_by_hand_is_found(tmp_path: Path) -> None:
     assert load(path).profile == "phantom"
 
 
+def test_a_profile_that_changed_meanwhile_is_no_change_by_hand(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(profiles.text("small", folder))
+    (folder / "base.yaml").write_text(BASE + "  added: 1\n")
+    assert profiles.changes(path, folder) == ("small", [])
+    path.write_text(path.read_text().replace("batch_size: 4", "batch_size: 5"))
+    assert profiles.changes(path, folder)[1] == [
+        "sample.batch_size: 5, in the profile 4",
+        "sample.added: absent, in the profile 1",
+    ]
+
+
+def test_a_profile_that_is_gone_loses_nothing_unsaid(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkout").mkdir()
+    path = tmp_path / "checkout/params.yaml"
+    path.write_text("profile: ours\nsample: {batch_size: 7}\n")
+    assert profiles.changes(path, folder) == ("ours", ["profile: ours, which is none of small, tiny"])
+
+
 def test_a_profile_out_of_bounds_is_not_written(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("kept")

@@ -9,8 +9,8 @@ import pytest
 from mema.params.deidentify import Deidentify
 from mema.runtime import shards
 from models.deid.deidentifier import load_deidentifier
-from models.deid.methods.gaussian_blur import GaussianBlur
 from models.images import decode
+from models.methods.gaussian_blur import GaussianBlur
 from tasks.deidentify import deidentify
 from tasks.works.generation import GeneratorFiles
 from tests.toys.deid import toy_deidentifier

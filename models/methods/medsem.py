@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.deid.methods.method import BuiltIn, Images, Passwords, Sources
+from models.methods.method import BuiltIn, Images, Passwords, Sources
 
 
 class MedSem(BuiltIn):

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from models.deid.methods.method import Images, Irreversible, Passwords, share_of_width
+from models.methods.method import Images, Irreversible, Passwords, share_of_width
 
 
 class GaussianBlur(Irreversible):

@@ -1,6 +1,6 @@
 """A bar over both eyes."""
 
-from models.deid.methods.method import Images, Irreversible, Passwords, share_of_width
+from models.methods.method import Images, Irreversible, Passwords, share_of_width
 
 
 class EyeBar(Irreversible):

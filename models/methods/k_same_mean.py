@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from models.deid.methods.method import Images, Irreversible, Passwords, Sources
+from models.methods.method import Images, Irreversible, Passwords, Sources
 
 COMPARED_PX = 32  # side at which similar faces are looked for
 

@@ -9,14 +9,14 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.measure import block_reduce
 
-import models.deid.methods
-from models.deid.methods import method as interface
-from models.deid.methods.eye_bar import EyeBar
-from models.deid.methods.gaussian_blur import GaussianBlur
-from models.deid.methods.identity import Identity
-from models.deid.methods.k_same_mean import KSameMean
-from models.deid.methods.method import Method, built_in, checked, load_method, names
-from models.deid.methods.pixelation import Pixelation
+import models.methods
+from models.methods import method as interface
+from models.methods.eye_bar import EyeBar
+from models.methods.gaussian_blur import GaussianBlur
+from models.methods.identity import Identity
+from models.methods.k_same_mean import KSameMean
+from models.methods.method import Method, built_in, checked, load_method, names
+from models.methods.pixelation import Pixelation
 from models.photos.alignment import LEFT_EYE, RIGHT_EYE
 
 RNG = np.random.default_rng(0)
@@ -24,14 +24,14 @@ FACES = np.stack([cv2.resize(RNG.integers(0, 256, (12, 12, 3), np.uint8), (60, 6
 NOBODY = np.zeros((len(FACES), 512), np.float32)
 
 
-GREEN = """
+MAUVE = """
 import numpy as np
 
-from models.deid.methods.method import Irreversible
+from models.methods.method import Irreversible
 
 
-class Green(Irreversible):
-    "A green face."
+class Mauve(Irreversible):
+    "A mauve face."
 
     def __init__(self, shade=255):
         self.shade = shade
@@ -42,7 +42,7 @@ class Green(Irreversible):
         return made, None
 
 
-METHOD = Green
+METHOD = Mauve
 """
 NOTHING: Any = None  # a method of one's own is made from its options alone
 
@@ -152,30 +152,30 @@ def test_a_file_of_the_folder_is_a_method(use):
 
 
 def test_a_name_that_is_no_file_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match=r"'green'; known: eye_bar, gaussian_blur, .*, or package\.module\.Class"):
-        built_in("green")
+    with pytest.raises(ValueError, match=r"'mauve_of_a_test'; known: eye_bar, .*, or package\.module\.Class"):
+        built_in("mauve_of_a_test")
 
 
 def test_a_new_file_is_a_new_method(tmp_path, monkeypatch):
     """All that a built-in method takes, beside its line in params.yaml."""
-    (tmp_path / "green.py").write_text(GREEN)
-    monkeypatch.setattr(models.deid.methods, "__path__", [*models.deid.methods.__path__, str(tmp_path)])
-    assert "green" in names()
-    made, _ = load_method("green", {"shade": 200}, Cellar()).deidentify(FACES, NOBODY)
+    (tmp_path / "mauve_of_a_test.py").write_text(MAUVE)
+    monkeypatch.setattr(models.methods, "__path__", [*models.methods.__path__, str(tmp_path)])
+    assert "mauve_of_a_test" in names()
+    made, _ = load_method("mauve_of_a_test", {"shade": 200}, Cellar()).deidentify(FACES, NOBODY)
     assert (made[..., 1] == 200).all()
-    monkeypatch.delitem(sys.modules, "models.deid.methods.green")
+    monkeypatch.delitem(sys.modules, "models.methods.mauve_of_a_test")
 
 
 def test_a_method_of_ones_own_is_two_methods(monkeypatch):
     monkeypatch.setattr(interface, "Mine", Mine, raising=False)
     monkeypatch.setattr(interface, "Half", Half, raising=False)
-    method = load_method("models.deid.methods.method.Mine", {"add": 3}, NOTHING)
+    method = load_method("models.methods.method.Mine", {"add": 3}, NOTHING)
     changed, side_car = method.deidentify(FACES, NOBODY)
     np.testing.assert_array_equal(method.recover(changed, side_car, NOBODY), FACES)
     with pytest.raises(ValueError, match=r"Half lacks deidentify\(images, passwords\) or recover"):
-        load_method("models.deid.methods.method.Half", {}, NOTHING)
+        load_method("models.methods.method.Half", {}, NOTHING)
     with pytest.raises(ValueError, match=r"Mine does not take \{'plus': 3\}"):
-        load_method("models.deid.methods.method.Mine", {"plus": 3}, NOTHING)
+        load_method("models.methods.method.Mine", {"plus": 3}, NOTHING)
     with pytest.raises(ValueError, match=r"'models.deid.nowhere.Mine' cannot be loaded .*give package.module.Class"):
         load_method("models.deid.nowhere.Mine", {}, NOTHING)
 

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
-import models.deid.methods
+import models.methods
 
 Images = UInt8[np.ndarray, "n s s 3"]
 Passwords = Float[np.ndarray, "n d"]
@@ -83,7 +83,7 @@ class Irreversible(BuiltIn):
 
 def names() -> list[str]:
     """Return the built-in methods."""
-    files = (found.name for found in pkgutil.iter_modules(models.deid.methods.__path__))
+    files = (found.name for found in pkgutil.iter_modules(models.methods.__path__))
     return sorted(name for name in files if name != "method")
 
 
@@ -93,7 +93,7 @@ def built_in(use: str) -> type[BuiltIn] | None:
         return None
     if use not in names():
         raise ValueError(f"deidentify.methods: {use!r}; known: {', '.join(names())}, or package.module.Class")
-    return importlib.import_module(f"{models.deid.methods.__name__}.{use}").METHOD
+    return importlib.import_module(f"{models.methods.__name__}.{use}").METHOD
 
 
 def load_method(use: str, options: Mapping[str, Any], sources: Sources) -> Method:

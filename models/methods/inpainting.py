@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from models.deid.methods.method import Images, Irreversible, Passwords, Sources
+from models.methods.method import Images, Irreversible, Passwords, Sources
 
 
 class Inpaint(Irreversible):

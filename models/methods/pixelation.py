@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.deid.methods.method import Images, Irreversible, Passwords, share_of_width
+from models.methods.method import Images, Irreversible, Passwords, share_of_width
 
 
 class Pixelation(Irreversible):

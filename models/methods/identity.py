@@ -1,6 +1,6 @@
 """Nothing done."""
 
-from models.deid.methods.method import Images, Irreversible, Passwords
+from models.methods.method import Images, Irreversible, Passwords
 
 
 class Identity(Irreversible):
