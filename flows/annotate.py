@@ -38,8 +38,7 @@ def annotate() -> None:
     """Bring the readers' data set up to date; with simulated readers, their stages alone."""
     metas = graph.metas()
     stages = graph.stages("annotate")
-    before = [stage for stage in stages if metas[stage].before_readers]
-    for stage in before:
+    for stage in (stage for stage in stages if metas[stage].before_readers):
         bring_up_to_date(stage)
     annotations = params.load().inputs.annotations
     if annotations != LABEL_STUDIO:
@@ -52,7 +51,7 @@ def annotate() -> None:
         label_studio("adjudicate")
         wait_for("adjudication")
         label_studio("pull")
-    for stage in stages[len(before) :]:
+    for stage in (stage for stage in stages if not metas[stage].before_readers):
         bring_up_to_date(stage)
     publish()
 

@@ -73,16 +73,19 @@ def profile(
     with ending():
         from mema.params import PARAMS, profiles
 
-        own, changes = profiles.changes() if PARAMS.exists() else ("", [])
         if not name:
+            own = profiles.written()
             for other, purpose in profiles.names().items():
                 typer.echo(f"{'*' if other == own else ' '} {other:10} {purpose}")
-            typer.echo("\n".join(["", "Changed by hand in params.yaml:", *changes] if changes else []))
+            by_hand = profiles.changes() if PARAMS.exists() else {}
+            typer.echo("\n".join(["", f"Changed by hand in {PARAMS}:", *profiles.say(by_hand)] if by_hand else []))
             return
-        if changes and not force:
+        if PARAMS.exists() and not force and (lost := profiles.lost(name)):
             raise ValueError(
-                f"{PARAMS}: holds values of your own, which would be lost:\n  " + "\n  ".join(changes) + "\n"
-                f"keep them in a file profiles/<name>.yaml that begins with `from: {own}`, or say --force"
+                f"{PARAMS}: holds values of your own, which would be lost:\n  "
+                + "\n  ".join(profiles.say(lost))
+                + f"\nkeep them in a file profiles/<name>.yaml that begins with `from: {profiles.written() or name}`, "
+                "or say --force"
             )
         profiles.write(name)
         typer.echo(f"{PARAMS}: profile {name}. Next: mema doctor")

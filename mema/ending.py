@@ -9,15 +9,25 @@ FAILED, MISTAKE = 1, 2
 
 
 @contextmanager
-def ending() -> Iterator[None]:
-    """Turn a mistake (ValueError, RuntimeError) into its line; the system's own errors would name a photo's file."""
+def ending(*, about_photos: bool = False) -> Iterator[None]:
+    """Turn a mistake (ValueError, a plain RuntimeError, OSError) into its line; anything else is a fault.
+
+    Where a command is `about_photos`, the system's words would name a patient's file and are left out.
+    """
     try:
         yield
-    except (ValueError, RuntimeError) as error:
-        if isinstance(error, typer.Exit):  # which is a RuntimeError
+    except ValueError as error:
+        _end(str(error))
+    except RuntimeError as error:
+        if about_photos or type(error) is not RuntimeError:  # its subclasses are bugs, Ctrl-C, or typer's own ends
             raise
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(MISTAKE) from None
+        _end(str(error))
     except OSError as error:
-        typer.echo(f"error: {error.strerror or type(error).__name__} (a file or folder of the command)", err=True)
-        raise typer.Exit(MISTAKE) from None
+        if about_photos:
+            _end(f"{error.strerror or type(error).__name__} (IN, OUT or a folder of params.yaml)")
+        _end(str(error) or type(error).__name__)
+
+
+def _end(line: str) -> None:
+    typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(MISTAKE) from None

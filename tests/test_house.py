@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from models.diseases import DISEASES
@@ -49,12 +50,13 @@ def test_a_disease_is_named_in_its_row_its_drawing_and_its_words():
 
 
 @pytest.mark.parametrize("flow", ["synthesize", "annotate", "deidentify"])
-def test_a_folder_of_stages_has_what_its_stages_share_and_nothing_that_another_flow_uses(flow):
-    """What two flows share travels in tasks/works, or lies in tasks/schemas.py."""
-    import yaml
-
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    own = {name for name, entry in stages.items() if entry["meta"]["flow"] == flow}
-    others = [file for file in (ROOT / "tasks").rglob("*.py") if file.parent.name not in (flow, "works")]
-    used = {name for file in others for name in re.findall(rf"tasks\.{flow}(?:\.| import )(\w+)", file.read_text())}
-    assert used & own == set()
+def test_what_two_flows_share_travels_in_works(flow):
+    graph = grimp.build_graph("tasks", cache_dir=None)
+    others = {name for name in ("synthesize", "annotate", "deidentify", "works") if name != flow}
+    found = {
+        (importer, module)
+        for module in graph.find_descendants(f"tasks.{flow}")
+        for importer in graph.find_modules_that_directly_import(module)
+        if importer.split(".")[1] in others
+    }
+    assert found == set()

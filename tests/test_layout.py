@@ -63,12 +63,16 @@ def test_a_stage_runs_its_module_and_follows_its_section(stage: str) -> None:
     assert GRAPH[stage]["desc"]
 
 
+# Modules that find their neighbours by name, and whom they find.
+BY_NAME = {"models.deid.encoders.medical_encoder": "models.deid.encoders", "models.methods.method": "models.methods"}
+
+
 def used_by(module: str) -> set[str]:
-    """Return the modules that one imports, also by the name that a medical encoder's folder says."""
+    """Return the modules that one imports, also those that are found by the name that params.yaml says."""
     used = {module, *imports().find_upstream_modules(module)}
-    if "models.deid.encoders.medical_encoder" in used:
-        for name in imports().find_children("models.deid.encoders"):
-            if name.endswith("_encoder"):
+    for finder, folder in BY_NAME.items():
+        if finder in used:
+            for name in imports().find_children(folder):
                 used |= {name, *imports().find_upstream_modules(name)}
     return used
 
@@ -81,6 +85,13 @@ def test_a_stage_depends_on_every_module_that_it_imports(stage: str) -> None:
     deps = [Path(dep) for dep in GRAPH[stage]["deps"]]
     unseen = {file for file in needed if not any(Path(file).is_relative_to(dep) for dep in deps)}
     assert unseen == set(), f"add to the deps of {stage} in dvc.yaml: {', '.join(sorted(unseen))}"
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_no_dep_of_code_is_idle(stage: str) -> None:
+    files = {file_of(name) for name in used_by(module_of(stage))}
+    code = [dep for dep in GRAPH[stage]["deps"] if dep.split("/")[0] in entry.PACKAGES and dep != FORMAT]
+    assert [dep for dep in code if not any(Path(file).is_relative_to(dep) for file in files)] == []
 
 
 def test_no_stage_lists_beside_its_entry_what_its_unfinished_work_follows_from() -> None:

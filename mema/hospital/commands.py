@@ -46,7 +46,7 @@ def deid(
     dry_run: Annotated[bool, typer.Option(help="Only report what would be done; OUT stays as it is.")] = False,
 ) -> None:
     """Replace every face by nobody's, which shows the same disease; seal beside it what brings it back."""
-    with ending():
+    with ending(about_photos=True):
         from mema.hospital.audit.trail import Trail
         from mema.hospital.deid import Deid
         from mema.hospital.keys import read_passphrase
@@ -87,7 +87,7 @@ def restore(
     model: Model = None,
 ) -> None:
     """Give the photo back, and write to the audit log who wanted it and why."""
-    with ending():
+    with ending(about_photos=True):
         from mema.hospital.audit.trail import Trail
         from mema.hospital.keys import read_passphrase
         from mema.hospital.places import picture_jobs, zone
@@ -113,7 +113,7 @@ def rekey(
     why: Why = "",
 ) -> None:
     """Change the passphrase of side-cars; the pictures stay as they are."""
-    with ending():
+    with ending(about_photos=True):
         from mema.hospital.audit.trail import Trail
         from mema.hospital.keys import read_passphrase
         from mema.hospital.places import refuse_within, sidecar_jobs, zone
@@ -138,7 +138,7 @@ def rekey(
 @key_app.command("new")
 def key_new(file: Annotated[Path, typer.Argument(help="The file to write; it must not be there.")]) -> None:
     """Make a strong passphrase, in a file that only its owner reads."""
-    with ending():
+    with ending(about_photos=True):
         from mema.hospital.keys import make_key_file
 
         make_key_file(file)
@@ -151,7 +151,7 @@ def audit_verify(
     head: Annotated[str, typer.Option(help="NUMBER:HASH, as an earlier verify printed it.")] = "",
 ) -> None:
     """Check that no line of the log was changed, removed or moved; print its head, to be noted elsewhere."""
-    with ending():
+    with ending(about_photos=True):
         from mema.hospital.audit.log import Sink, parse_head, verify
         from mema.hospital.settings import load_settings
 
@@ -172,7 +172,7 @@ def audit_verify(
 @audit_app.command("rotate")
 def audit_rotate(why: Why = "") -> None:
     """Put the log's file aside under a number; the chain goes on in a new one, and verify follows both."""
-    with ending():
+    with ending(about_photos=True):
         from mema.hospital.audit.log import Log, Sink
         from mema.hospital.settings import load_settings
 

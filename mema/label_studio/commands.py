@@ -18,6 +18,7 @@ Out = Annotated[Path, typer.Option(help="Folder of the manifest and the exports.
 Selected = Annotated[Path, typer.Option(help="Shards of the images to read.")]
 Subset = Annotated[Path, typer.Option(help="Table of prelabel: where a tumour is to be outlined.")]
 Kept = Annotated[Path, typer.Option(help="Where spare pictures are, for the instructions.")]
+Sam = Annotated[bool, typer.Option(help="Register the SAM backend of MEMA_SAM_PORT.")]
 Examples = Annotated[Path, typer.Option(help="Folder of <disease>.png for the instructions.")]
 ROOT, OUT, SELECTED = Path(".label_studio"), Path("data/label_studio"), Path("data/selected")
 SUBSET, KEPT, EXAMPLES = Path("data/prelabel/subset.parquet"), Path("data/screened/kept"), ROOT / "examples"
@@ -72,7 +73,7 @@ def push(
     examples: Examples = EXAMPLES,
     out: Out = OUT,
     root: Root = ROOT,
-    sam: Annotated[bool, typer.Option(help="Register the SAM backend of MEMA_SAM_PORT.")] = True,
+    sam: Sam = True,
 ) -> None:
     """Give every reader his images, as params.yaml's section annotate says; repeating it adds what is missing."""
     with ending():
@@ -86,6 +87,7 @@ def push(
         for name, reader in manifest.readers.items():
             where = f"{target.url}/projects/{reader.project}/data?labeling=1"
             typer.echo(f"{name}: {len(reader.tasks)} tasks at {where}")
+        _warn(root, out)
 
 
 @app.command()
@@ -99,6 +101,7 @@ def adjudicate(
     ids: Annotated[
         Path | None, typer.Option(help="File of image ids, one a line; else what the readers do not agree on.")
     ] = None,
+    sam: Sam = True,
 ) -> None:
     """Give the senior what the readers do not agree on, from the last pull; repeating it adds what is missing."""
     with ending():
@@ -108,12 +111,13 @@ def adjudicate(
         from models.annotation.votes import disagreements
 
         section = params.load().annotate
-        wanted = ids.read_text().split() if ids else disagreements(out, selected)
+        wanted = disagreements(out, selected) if ids is None else ids.read_text().split()
         if not wanted:
-            typer.echo("The readers agree on every image: nothing for the senior.")
+            none = "The readers agree on every image" if ids is None else f"{ids} names no image"
+            typer.echo(f"{none}: nothing for the senior.")
             return
         shown = exchange.read_examples(examples, kept, selected)
-        manifest = exchange.push_adjudication(wanted, selected, subset, out, section, target_here(root), shown)
+        manifest = exchange.push_adjudication(wanted, selected, subset, out, section, target_here(root, sam=sam), shown)
         typer.echo(f"{section.senior}: {len(manifest.readers[section.senior].tasks)} tasks")
 
 
@@ -126,17 +130,14 @@ def pull(
 ) -> None:
     """Fetch what the readers said so far; they may go on working meanwhile."""
     with ending():
-        from mema import params
         from mema.label_studio.exchange import pull as exchange
         from mema.label_studio.server.access import target_here
-        from mema.project import simulated
 
         for name, counts in exchange.pull(out, target_here(root), fewer=fewer).items():
             typer.echo(f"{name}: {', '.join(f'{count} {state}' for state, count in vars(counts).items())}")
         if add:
             typer.echo(f"{exchange.version(out)} names what was pulled; commit it")
-        for line in simulated.warnings(params.load().inputs.annotations, root, out):
-            typer.echo(f"note: {line}", err=True)
+        _warn(root, out)
 
 
 @app.command()
@@ -149,7 +150,6 @@ def status(
 ) -> None:
     """Show what runs, how far each reader is and will be through when, and how far they agree."""
     with ending():
-        from mema import params
         from mema.label_studio.exchange.agreement import agreement_so_far, describe
         from mema.label_studio.exchange.client import check_version
         from mema.label_studio.exchange.manifest import read_manifest
@@ -157,18 +157,16 @@ def status(
         from mema.label_studio.server import processes
         from mema.label_studio.server.access import target_here
         from mema.label_studio.server.places import Places
-        from mema.project import simulated
 
-        for line in simulated.warnings(params.load().inputs.annotations, root, out):
-            typer.echo(f"note: {line}", err=True)
+        _warn(root, out)
         target, places = target_here(root), Places(root)
+        for name in () if as_json else ("server", "backend"):
+            typer.echo(f"{name:8} {processes.address(places, name) or 'not started from here'}")
         check_version(target.url)
         states = progress(read_manifest(out), target)
         if as_json:
             typer.echo(json.dumps([asdict(state) | {"open": state.open} for state in states], default=str))
             return
-        for name in ("server", "backend"):
-            typer.echo(f"{name:8} {processes.address(places, name) or 'not started from here'}")
         columns = ("reader", "round", "tasks", "done", "skipped", "deleted", "open", "a day", "through")
         counts = [(s.total, s.done, s.skipped, s.missing, s.open) for s in states]
         rows = [
@@ -184,3 +182,12 @@ def status(
             typer.echo(describe(dict(agreement_so_far(out, selected, target))))
         if not states:
             raise typer.Exit(FAILED)
+
+
+def _warn(root: Path, out: Path) -> None:
+    """Say where simulated readers stand in, or what people said goes nowhere."""
+    from mema import params
+    from mema.project import simulated
+
+    for line in simulated.warnings(params.load().inputs.annotations, root, out):
+        typer.echo(f"note: {line}", err=True)

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import ValidationError, model_validator
@@ -42,12 +42,14 @@ from mema.params.synthesize import (
 )
 
 PARAMS = Path("params.yaml")
+Kind = Literal["phantom", "photos", "paper"]
+KINDS: tuple[str, ...] = get_args(Kind)
 
 
 class Params(Section):
     """The whole of params.yaml."""
 
-    profile: Literal["phantom", "photos", "paper"]
+    profile: Kind
     inputs: Inputs
     cohort: Cohort | None = None
     attributes: Attributes

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mema import params
 from mema.project import doctor_services, dvc
-from mema.project.findings import Finding
+from mema.project.doctor_services import Finding
 
 DISK_GB = 5  # the environment, and what is small in every profile
 MEMORY_GB = 6

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,6 @@ import httpx
 
 from mema import params
 from mema.project import prefect_access, process, remotes
-from mema.project.findings import Finding
 from mema.runtime import ray_access
 from mema.runtime.addresses import listens_everywhere, require_private
 
@@ -34,6 +34,21 @@ print(json.dumps([len(nodes), sum(n["Resources"].get("CPU", 0) for n in nodes),
                   sum(n["Resources"].get("GPU", 0) for n in nodes)]))
 """
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check; an empty remedy means that all is well."""
+
+    what: str
+    found: str
+    remedy: str = ""
+    fatal: bool = True
+
+    @property
+    def mark(self) -> str:
+        """`ok`, `note` for what can wait, or `FAIL`."""
+        return "ok" if not self.remedy else "FAIL" if self.fatal else "note"
 
 
 def within(ask: Callable[[], Answer], seconds: float = SECONDS) -> Answer:

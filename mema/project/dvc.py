@@ -76,8 +76,9 @@ def _alone(folder: Path, log: Callable[[str], None]) -> Iterator[None]:
 
 def _others(folder: Path) -> Iterator[str]:
     """Yield a line for each other DVC that works in this folder, and for which the next one will wait."""
+    file = folder / ".dvc/tmp/rwlock"
     try:
-        held = json.loads((folder / ".dvc/tmp/rwlock").read_text() or "{}")
+        held, since = json.loads(file.read_text() or "{}"), file.stat().st_mtime
     except (OSError, ValueError):
         return
     holders = {
@@ -87,7 +88,7 @@ def _others(folder: Path) -> Iterator[str]:
         for info in (found if isinstance(found, list) else [found])
     }
     for pid, command in sorted(holders.items()):
-        if mending.is_dvc(pid):
+        if mending.is_alive(pid, since):
             yield f"process {pid} works in this folder (dvc {command.partition(' ')[2]}); this one waits for it"
 
 

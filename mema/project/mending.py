@@ -8,7 +8,6 @@ that, and before `mema.project.last_good`.
 
 import json
 import logging
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ import zc.lockfile
 from mema.project import last_good
 from mema.runtime import durable, logs
 
-DVC = re.compile(r"(^|/)dvc(/__main__\.py)?$")  # a word of the command line
+CLOCK_SECONDS = 1.0  # by which the starts of processes and the times of files may differ
 log = logging.getLogger(__name__)
 
 
@@ -130,13 +129,17 @@ def _mend_rwlock(root: Path) -> Iterator[str]:
             file.unlink()
             yield f"{file.relative_to(root)} was torn by a kill; removed"
             return
-        if released := _release_of_the_dead(held):
+        since = file.stat().st_mtime
+        if not isinstance(held, dict):
+            file.unlink()
+            yield f"{file.relative_to(root)} holds no locks; removed"
+        elif released := _release_of_the_dead(held, since):
             durable.write_text(file, json.dumps(held))
             yield f"{file.relative_to(root)} was held by {released} that a kill ended; released"
 
 
-def _release_of_the_dead(held: dict[str, dict[str, Any]]) -> str:
-    """Take out of {mode: {path: holders}} who is no running DVC, and name them.
+def _release_of_the_dead(held: dict[str, dict[str, Any]], since: float) -> str:
+    """Take out of {mode: {path: holders}} who is dead, and name them.
 
     DVC itself waits for whatever has the process id: a zombie that nobody reaps, or another program by now.
     """
@@ -144,7 +147,7 @@ def _release_of_the_dead(held: dict[str, dict[str, Any]]) -> str:
     for paths in held.values():
         for path, holders in list(paths.items()):
             infos = holders if isinstance(holders, list) else [holders]
-            alive = [info for info in infos if is_dvc(info["pid"])]
+            alive = [info for info in infos if is_alive(info["pid"], since)]
             dead |= {info["pid"] for info in infos if info not in alive}
             if not alive:
                 del paths[path]
@@ -153,10 +156,13 @@ def _release_of_the_dead(held: dict[str, dict[str, Any]]) -> str:
     return ", ".join(f"process {pid}" for pid in sorted(dead))
 
 
-def is_dvc(pid: int) -> bool:
-    """Tell whether a process of this id runs DVC; an entry that a kill left may name somebody else's by now."""
+def is_alive(pid: int, since: float) -> bool:
+    """Tell whether the process that had this id at the time `since` still runs; in doubt it does."""
     try:
-        return any(DVC.search(word) for word in psutil.Process(pid).cmdline())
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since + CLOCK_SECONDS
+    except psutil.AccessDenied:
+        return True
     except psutil.Error:
         return False
 

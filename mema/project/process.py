@@ -51,7 +51,9 @@ def run(
 def module(name: str, *arguments: str, log: Callable[[str], None] = print) -> None:
     """Run `python -m name arguments`; raises RuntimeError when it fails."""
     if code := run([sys.executable, "-m", name, *arguments], log):
-        raise RuntimeError(f"{name} ended with exit code {code}; the reason stands in the lines above")
+        raise RuntimeError(
+            f"{' '.join((name, *arguments))} ended with exit code {code}; the reason stands in the lines above"
+        )
 
 
 def progress_lines(

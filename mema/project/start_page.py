@@ -90,8 +90,12 @@ def _statistics(distribution: Mapping[str, Any] | None) -> tuple[str, str]:
         f"{name} {guided:.3f} against {random:.3f} without guidance"
         for name, (guided, random) in values.items() if guided is not None and random is not None
     )  # fmt: skip
-    known = [(guided, random, edges[name]) for name, (guided, random) in values.items()]
-    if any(guided is None or random is None for guided, random, _ in known):
+    known = [
+        (guided, random, edges[name])
+        for name, (guided, random) in values.items()
+        if guided is not None and random is not None
+    ]
+    if len(known) < len(values):
         return OPEN, "An attribute was not measured."
     nearer = all(edge is not None and edge < random for _, random, edge in known)
     answer = YES if nearer else NO if any(guided > random for guided, random, _ in known) else OPEN

@@ -20,8 +20,8 @@ from models.annotation.splits import Split, split_by_donor
 from models.images import decode
 from tasks import schemas
 from tasks.annotate import card
-from tasks.annotate.pseudonyms import pseudonyms
 from tasks.annotate.released import World, Written, as_released, mema_parts, read_world
+from tasks.works.pseudonyms import pseudonyms
 
 STAGE = "assemble"
 SPLITS = ("train", "select", "val")

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any
 import pyarrow as pa
 import typer
 
+from mema.ending import ending
 from mema.params import Params, load
 from mema.runtime import durable, shards
 from models.images import decode, encode_png
-from tasks.annotate.pseudonyms import pseudonyms
 from tasks.deidentify import evaluate_identity, evaluate_medical, evaluate_utility
 from tasks.deidentify.deidentify import DEIDENTIFIED, validation_images
 from tasks.deidentify.judged_images import batches
+from tasks.works.pseudonyms import pseudonyms
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -169,11 +169,9 @@ def _say_table(rows: list[dict[str, Any]], say: Callable[[str], None]) -> None:
 
 def main(images: Path, name: str) -> None:
     """Do what `mema benchmark` says."""
-    try:
+    with ending():
         run(images, name, load(), say=typer.echo)
-    except ValueError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    typer.run(main)

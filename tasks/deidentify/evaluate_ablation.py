@@ -26,11 +26,11 @@ from models.judges.image_quality import psnr
 from models.judges.sign_classifier import load_sign_classifier
 from models.statistics.identity_distance import identity_distance, mean_over_patients
 from models.statistics.recall import top1
-from tasks.annotate.pseudonyms import pseudonyms
 from tasks.deidentify.deidentify import passwords
 from tasks.deidentify.evaluation import read_originals
 from tasks.deidentify.train_deid import build, load_judges, training_images
 from tasks.deidentify.train_medical_encoder import tune
+from tasks.works.pseudonyms import pseudonyms
 
 STAGE = "evaluate_ablation"
 BATCH = 64  # validation images at once

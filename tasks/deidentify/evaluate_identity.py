@@ -22,9 +22,9 @@ from models.identity.recogniser import load_recogniser
 from models.identity.search import cosines
 from models.statistics.identity_distance import identity_distance, match_rate, mean_over_patients
 from models.statistics.verification import Pairs, draw_pairs, verification_accuracy
-from tasks.annotate.pseudonyms import Pseudonyms, pseudonyms
 from tasks.deidentify.evaluation import Originals, describe_row, measure_images, methods_of, read_originals
 from tasks.works.measuring import Recognised, Values
+from tasks.works.pseudonyms import Pseudonyms, pseudonyms
 
 STAGE = "evaluate_identity"
 DONOR = "donor_pseudonym"

@@ -1,6 +1,7 @@
 """dvc.lock and rwlock cut off at any place, as a kill cuts them: the next run computes nothing anew."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mema.project import mending
 from mema.project.mending import mend
 from tests.faults import chain
 from tests.faults.conftest import Tally
@@ -71,7 +73,10 @@ def test_a_lock_whose_holder_was_killed_blocks_nobody(done: Path, reaped_or_reus
     info = {"pid": holder.pid, "cmd": "python -m dvc repro"}
     out = str(done / f"{chain.STAGES[1]}.txt")
     (done / out).unlink()
-    (done / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {out: info}, "read": {str(done / "in.txt"): [info]}}))
+    lock = done / ".dvc/tmp/rwlock"
+    lock.write_text(json.dumps({"write": {out: info}, "read": {str(done / "in.txt"): [info]}}))
+    if reaped_or_reused != "zombie":
+        os.utime(lock, (1, 1))  # written before the process of this id began
     try:
         run = Repro(done)
         assert run.finish() == 0, run.text
@@ -80,6 +85,25 @@ def test_a_lock_whose_holder_was_killed_blocks_nobody(done: Path, reaped_or_reus
         holder.wait()
     tally("torn dvc.lock or rwlock", faults=1)
     assert f"was held by process {holder.pid} that a kill ended; released" in run.text
+
+
+def test_a_living_holder_keeps_its_lock(done: Path) -> None:
+    """Whatever it is called: a script may use DVC's own API."""
+    holder = subprocess.Popen(["sleep", "600"])
+    lock = done / ".dvc/tmp/rwlock"
+    lock.write_text(json.dumps({"write": {str(done / "x"): {"pid": holder.pid, "cmd": "python mine.py"}}}))
+    try:
+        assert mending.mend(done) == []
+        assert str(holder.pid) in lock.read_text()
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "3"])
+def test_a_lock_file_of_nothing_is_removed(done: Path, content: str) -> None:
+    (done / ".dvc/tmp/rwlock").write_text(content)
+    assert mending.mend(done) == [".dvc/tmp/rwlock holds no locks; removed"]
 
 
 def test_whole_files_stay_as_they_are(done: Path) -> None:

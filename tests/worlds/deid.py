@@ -13,7 +13,7 @@ from models.images import image_id
 from models.segmentation.masks import encode_mask
 from phantom.twins.onnx_export import export_onnx
 from tasks import schemas
-from tasks.annotate.pseudonyms import pseudonyms
+from tasks.works.pseudonyms import pseudonyms
 from tests.worlds.judges import write_split
 from tests.worlds.profiles import profile
 

@@ -14,7 +14,7 @@ NAME = "manifest.json"
 def read_manifest(folder: Path) -> Manifest:
     """Return what was pushed; raises ValueError where nothing was, or where the readers are simulated."""
     if not (folder / NAME).exists():
-        raise ValueError(f"{folder / NAME}: not found; push first (python -m mema.label_studio.exchange.push)")
+        raise ValueError(f"{folder / NAME}: not found; push first (mema annotate push)")
     manifest = read(folder / NAME)
     _refuse_simulated(folder, manifest.source)
     return manifest

@@ -56,7 +56,7 @@ def _state(client: LabelStudio, name: str, reader: Reader, now: datetime) -> Pro
     since = max(_first_completion(client, project) or now, week)
     recent = count(client, project, _filter("completed_at", "greater", (since - TICK).strftime(FORMAT), "Datetime"))
     days = (now - since) / timedelta(days=1)
-    per_day = round(recent / days, 1) if days >= 1 else None
+    per_day = recent / days if days >= 1 else None
     missing = max(0, total - present)
     left = max(0, total - done - skipped - missing)
     finish = now + timedelta(days=left / per_day) if left and per_day else None

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import typer
 from tqdm import tqdm
 
 from mema.label_studio.exchange.client import LabelStudio, check_version
@@ -23,7 +22,6 @@ BOOT_SECONDS = 600
 MAIL_DOMAIN = "mema.local"
 VARIABLES = {"server": "LABEL_STUDIO_PORT", "backend": "MEMA_SAM_PORT"}
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # else idle threads of the decoder spin on the cores that the readers need
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="The Label Studio server and its backend.")
 
 
 def start(

@@ -17,7 +17,7 @@ from models.annotation.adjudication import adjudicate
 from models.segmentation.masks import decode_mask, dice
 from tasks import schemas
 from tasks.annotate import annotations, assemble
-from tasks.annotate.pseudonyms import pseudonyms
+from tasks.works.pseudonyms import pseudonyms
 from tests.worlds.readers import lesion, parameters, simulate, write_selection
 
 SETTINGS = {

@@ -13,11 +13,11 @@ from mema.runtime import durable, shards
 from models.identity.recogniser import load_recogniser
 from models.images import decode
 from models.statistics.identity_distance import identity_distance
-from tasks.annotate.pseudonyms import Pseudonyms
 from tasks.deidentify import evaluate_identity
 from tasks.deidentify.deidentify import DEIDENTIFIED
 from tasks.deidentify.evaluate_identity import check_held_out
 from tasks.deidentify.evaluation import read_originals
+from tasks.works.pseudonyms import Pseudonyms
 from tests.worlds.deid import PSEUDONYMS, write_deid_world
 from tests.worlds.profiles import profile_values
 

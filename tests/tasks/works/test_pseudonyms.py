@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from mema.params.hospital import Release, ReleaseKey
-from tasks.annotate.pseudonyms import Pseudonyms, pseudonyms
+from tasks.works.pseudonyms import Pseudonyms, pseudonyms
 
 IDS = [hashlib.sha256(bytes([k])).hexdigest() for k in range(200)]
 NAMES = Pseudonyms(b"k" * 32)
