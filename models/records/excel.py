@@ -9,6 +9,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from models.records.cells import tells_withdrawal
+from models.records.marks import refuse_beside, refuse_marked, telling_styles
 
 MAX_UNPACKED_BYTES = 1 << 31
 SAFE_DIGITS = 15  # Excel keeps no more: a longer number is not the one that was typed
@@ -47,11 +48,13 @@ def read_sheet(data: bytes, file: str) -> tuple[list[list[str]], str, set[int]]:
         sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
         if not sheets:
             raise ValueError(f"records: {file} has no visible sheet; show the one with the table")
-        rows = list(_rows(sheets[0]))
+        rows = [_texts(row) for row in refuse_marked(_cells(sheets[0]), telling_styles(book), file)]
         width = max(map(len, rows), default=0)  # a row ends with its last cell that states something
         rows = [row + [""] * (width - len(row)) for row in rows]
         hidden = _hidden_rows(data, sheets[0])
         _refuse_withdrawals(book.worksheets, sheets[0], file)
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            refuse_beside(packed, file)
     except (zipfile.BadZipFile, KeyError, OSError, SyntaxError) as error:
         raise ValueError(f"records: {file} is a damaged Excel file ({type(error).__name__}); save it again") from None
     left_out = len(book.worksheets) - 1
@@ -64,7 +67,7 @@ def _refuse_withdrawals(sheets: list[Any], read: Any, file: str) -> None:
     for number, sheet in enumerate(sheets, start=1):
         if sheet is read:
             continue
-        cells = (cell for row in _rows(sheet) for cell in row)
+        cells = (cell for row in _cells(sheet) for cell in _texts(row))
         if any(map(tells_withdrawal, (sheet.title, *cells))):
             raise ValueError(
                 f"records: sheet {number} of {file} tells of refusals or withdrawals, and one sheet alone is read; "
@@ -85,10 +88,13 @@ def _hidden_rows(data: bytes, sheet: Any) -> set[int]:
     return found
 
 
-def _rows(sheet: Any) -> Iterator[list[str]]:
+def _cells(sheet: Any) -> Iterator[Any]:
     sheet.reset_dimensions()  # what a file says of its own size may be wrong
-    for row in sheet.iter_rows():
-        yield [_text(cell.value, getattr(cell, "number_format", "")) for cell in row]
+    return sheet.iter_rows()
+
+
+def _texts(row: Any) -> list[str]:
+    return [_text(cell.value, getattr(cell, "number_format", "")) for cell in row]
 
 
 def _text(value: Any, number_format: str) -> str:
