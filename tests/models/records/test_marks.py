@@ -14,7 +14,7 @@ from models.records.excel import read_sheet
 
 def workbook(mark: Callable[[Any], None]) -> bytes:
     book = openpyxl.Workbook()
-    sheet = book.active
+    sheet: Any = book.active
     for row in (("patient_id", "file", "consent", "number"), ("P1", "a.png", "yes", 1), ("P2", "b.png", "yes", 0)):
         sheet.append(row)
     mark(sheet)
