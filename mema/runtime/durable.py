@@ -1,5 +1,6 @@
 """Files that are whole or absent, whenever the process is killed, and what their contents are told apart by."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 PUBLISHED = ".published"
 AT_REST_SECONDS = 2
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sync_folder(folder: Path) -> None:
@@ -125,3 +127,14 @@ def sweep(scratch: Path, stage: str) -> None:
     for mark in scratch.glob(f"*/{PUBLISHED}"):
         if not mark.parent.name.startswith(f"{stage}-"):
             shutil.rmtree(mark.parent, ignore_errors=True)
+
+
+def no_room(error: BaseException | None) -> str:
+    """Return what had no room, where that is why `error` came; torch and safetensors hide the OSError."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return str(error.filename or "disk")
+        if any(f"os error {number})" in str(error) for number in FULL):  # safetensors
+            return "disk"
+        error = error.__cause__ or error.__context__
+    return ""

@@ -13,6 +13,7 @@ import secrets
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -33,6 +34,11 @@ class Entry:
     code: dict[str, Path]  # the deps in this project's packages, where they are loaded from
     inputs: dict[str, Path]  # the others, below the folder where the process runs
     params: dict[str, Any]
+
+
+def name_of(module: ModuleType) -> str:
+    """Return the stage that `python -m tasks.<flow>.<stage>` runs."""
+    return module.__spec__.name.rpartition(".")[2] if module.__spec__ else ""
 
 
 def find(stage: str) -> Entry | None:
