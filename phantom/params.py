@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from mema.params.section import Count, ReaderName, Section, Share
+from mema.params.section import ReaderName
+from models.settings import Count, Section, Share
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 

@@ -23,7 +23,7 @@ from mema.params.deidentify import (
     TrainMedicalEncoder,
 )
 from mema.params.hospital import ZONE, DeidFiles, Release, ReleaseKey
-from mema.params.section import PHANTOMS, Section
+from mema.params.section import PHANTOMS
 from mema.params.synthesize import (
     Attributes,
     Cohort,
@@ -40,6 +40,7 @@ from mema.params.synthesize import (
     Select,
     TrainLora,
 )
+from models.settings import Section
 
 PARAMS = Path("params.yaml")
 Kind = Literal["phantom", "photos", "paper"]

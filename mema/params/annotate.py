@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mema.params.section import Count, Disease, ReaderName, Section, Share
+from mema.params.section import Disease, ReaderName
+from models.settings import Count, Section, Share
 
 
 class Prelabel(Section):

@@ -4,7 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mema.params.section import Count, MethodName, Option, Section, Weight
+from mema.params.section import MethodName, Option
+from models.deid.settings import DeidSettings, VitOptions
+from models.settings import Count, Section, Weight
 
 Model = Literal["M1", "M2", "M3", "M4", "full"]
 
@@ -17,40 +19,12 @@ class DiffusionKind(Section):
     prompt: str
 
 
-class VitKind(Section):
-    """Both transformers of Table 10; the sizes count where `pretrained` (a folder or a hub name) is empty."""
-
-    pretrained: str
-    patch_px: Count
-    width: Count
-    num_layers: Count
-    num_heads: Count
-    mlp_width: Count
-    mask_ratio: Annotated[float, Field(gt=0, lt=1)]
-    epochs: Count
-    batch_size: Count
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    warmup_steps: Annotated[int, Field(ge=0)]
-    precision: Literal["fp32", "bf16"]
-    checkpoint_every: Count
-    seed: int
-
-    @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> Self:
-        if self.width % self.num_heads:
-            raise ValueError(
-                f"train_medical_encoder.vit.num_heads: {self.num_heads} does not divide width {self.width}"
-            )
-        return self
-
-
 class TrainMedicalEncoder(Section):
     """Which network is Enc_med; `own` goes to an encoder that a file of one's own adds."""
 
     kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
     diffusion: DiffusionKind
-    vit: VitKind
+    vit: VitOptions
     own: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -66,7 +40,7 @@ class DeidNetworks(Section):
     num_eigenfaces: Annotated[int, Field(ge=0)]
 
 
-class TrainDeid(Section):
+class TrainDeid(DeidSettings):
     """MedSem-DeID's training; `use_f_med` and `lambda_med` 0 give the models of Table 9."""
 
     domain: Literal["drawn", "photograph"]  # what MeMa's pictures are, which the generator decides
@@ -74,29 +48,6 @@ class TrainDeid(Section):
     image_size_px: Annotated[int, Field(ge=64, multiple_of=32)]
     use_f_med: bool
     networks: DeidNetworks
-    steps: Count
-    batch_size: Count
-    learning_rate: Annotated[float, Field(gt=0)]
-    halve_at: tuple[Count, ...]
-    betas: tuple[float, float]
-    max_grad_norm: Annotated[float, Field(gt=0)]
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]
-    lambda_med: Annotated[float, Field(ge=0)]
-    lambda_rev: Annotated[float, Field(ge=0)]
-    lambda_gan: Annotated[float, Field(ge=0)]
-    cosine_floor: Annotated[float, Field(ge=-1, lt=1)]
-    phi_jitter: Annotated[float, Field(ge=0, lt=0.5)]
-    discriminator_width: Count
-    discriminator_rate: Annotated[float, Field(gt=0)]
-    slope_weight: Annotated[float, Field(ge=0)]
-    precision: Literal["fp32", "bf16"]
-    checkpoint_every: Count
-    grid_every: Annotated[int, Field(ge=0)]
-    seed: int
-
-    def training(self) -> dict[str, Any]:
-        """Return what models.deid.training.DeidSettings takes."""
-        return self.model_dump(exclude={"domain", "loss_recogniser", "image_size_px", "use_f_med", "networks"})
 
 
 class SignClassifierParams(Section):

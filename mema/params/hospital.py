@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mema.params.section import Count, Section
+from models.settings import Count, Section
 
 
 class DeidFiles(Section):

@@ -1,9 +1,9 @@
-"""What every section of params.yaml is made of."""
+"""Kinds of values in params.yaml, beside those of models/settings.py."""
 
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from models.diseases import DISEASES
 
@@ -25,17 +25,8 @@ def _whole_between_quotes(path: str) -> str:
     return path
 
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
-Weight = Annotated[float, Field(ge=0)]
 Option = float | int | str | bool
 Disease = Annotated[str, AfterValidator(_known_disease)]
 MethodName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 ReaderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 ShellWord = Annotated[str, Field(min_length=1), AfterValidator(_whole_between_quotes)]  # in dvc.yaml between ""
-
-
-class Section(BaseModel):
-    """A frozen section of params.yaml that refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -4,7 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mema.params.section import Count, Section, Share, ShellWord
+from mema.params.section import ShellWord
+from models.diffusion.settings import LoraSettings
+from models.settings import Count, Section, Share
 
 
 class Cohort(Section):
@@ -77,25 +79,8 @@ class Generator(Section):
     sha256: dict[str, str] = Field(default_factory=dict)
 
 
-class TrainLora(Section):
+class TrainLora(LoraSettings):
     """Step 1: LoRA fine-tuning of the generator on the patients."""
-
-    rank: Count
-    alpha: Annotated[float, Field(gt=0)]
-    targets: Literal["attention", "attention+convolutions"]
-    learning_rate: Annotated[float, Field(gt=0)]
-    betas: tuple[float, float]
-    weight_decay: Annotated[float, Field(ge=0)]
-    max_grad_norm: Annotated[float, Field(gt=0)]
-    batch_size: Count
-    epochs: Count
-    warmup_steps: Annotated[int, Field(ge=0)]
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]
-    caption_dropout: Share
-    precision: Literal["fp32", "bf16", "fp16"]
-    checkpoint_every: Count
-    grid_every: Annotated[int, Field(ge=0)]
-    seed: int
 
 
 class PlanSampling(Section):

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from diffusers import AutoencoderKL
@@ -20,40 +19,12 @@ from models.deid.encoders.medical_encoder import MedicalEncoder
 from models.deid.encoders.medical_scale import MedicalScale, prepare
 from models.deid.features import Batch, OriginalFeatures
 from models.deid.networks import MedSemDeID, decode
+from models.deid.settings import DeidSettings
 from models.training.checkpoint import RunningLosses, load_checkpoint, save_checkpoint, step_generator
 from models.training.distributed import Group, group
 
 SLOPE_EVERY = 8  # steps; the penalty counts as often (Karras et al. 2020)
 LOSSES = ("deid", "rev_id", "wrong", "med", "rev", "gan", "discriminator")
-
-
-@dataclass(frozen=True)
-class DeidSettings:
-    """How MedSem-DeID is trained; the paper's values stand in profiles/base.yaml."""
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    halve_at: tuple[int, ...]
-    betas: tuple[float, float]
-    max_grad_norm: float
-    ema_decay: float
-    lambda_med: float
-    lambda_rev: float
-    lambda_gan: float
-    cosine_floor: float
-    phi_jitter: float
-    discriminator_width: int
-    discriminator_rate: float
-    slope_weight: float
-    precision: Literal["fp32", "bf16"]
-    checkpoint_every: int
-    grid_every: int
-    seed: int
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step: halved at each of `halve_at`."""
-        return self.learning_rate * 0.5 ** sum(step >= place for place in self.halve_at)
 
 
 @dataclass(frozen=True)

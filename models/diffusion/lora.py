@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
 
 import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -16,42 +15,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from models.diffusion.latents import LatentMoments
+from models.diffusion.settings import LoraSettings
 from models.training.checkpoint import RunningLosses, cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.training.distributed import Group, group
 
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
 CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out")
 TARGETS = {"attention": ATTENTION, "attention+convolutions": (*ATTENTION, *CONVOLUTIONS)}
-
-
-@dataclass(frozen=True)
-class LoraSettings:
-    """How the LoRA is trained; `batch_size` is what one step sees, whatever the accumulation."""
-
-    rank: int
-    alpha: float
-    targets: Literal["attention", "attention+convolutions"]
-    learning_rate: float
-    betas: tuple[float, float]
-    weight_decay: float
-    max_grad_norm: float
-    batch_size: int
-    epochs: int
-    warmup_steps: int
-    ema_decay: float
-    caption_dropout: float
-    precision: Literal["fp32", "bf16", "fp16"]
-    checkpoint_every: int
-    grid_every: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        if self.precision == "fp16":
-            raise ValueError("train_lora.precision: fp16 loses small gradients; allowed: bf16, fp32")
-
-    def num_steps(self, num_photos: int) -> int:
-        """Return the whole steps in which photos are seen `epochs` times (paper: 12,288 steps of 32)."""
-        return max(1, self.epochs * num_photos // self.batch_size)
 
 
 def add_lora(unet: UNet2DConditionModel, settings: LoraSettings) -> None:

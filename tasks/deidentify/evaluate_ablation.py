@@ -17,7 +17,7 @@ from mema.runtime import durable, entry, shards, stage
 from models.deid.ablation import Arm, Matrix, matrix, plot_sweeps
 from models.deid.deidentifier import Deidentifier
 from models.deid.features import OriginalFeatures, cache_features
-from models.deid.training import DeidSettings, Judges, train_deid
+from models.deid.training import Judges, train_deid
 from models.diffusion.generator import file_sha256, generator_folder
 from models.diseases import DISEASES
 from models.identity.recogniser import load_recogniser
@@ -87,7 +87,7 @@ class Laboratory:
         section = arm_section(arm, self._params)
         judges = self._judges(arm.encoder)
         model = build(judges, section)
-        settings = DeidSettings(**section.training())
+        settings = section
         features = self._features(arm, judges)
         train_deid(model, judges, features, settings, checkpoint=checkpoint)
         return Deidentifier(model, judges.vae, judges.medical if arm.f_med else None)

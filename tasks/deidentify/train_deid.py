@@ -130,7 +130,7 @@ def run(mema: Path, medical: Path, out: Path, metrics: Path, generator: Generato
     )
     model = build(judges, section)
     sheets = Sheets(scratch, images, diseases, judges) if together.is_main else None
-    losses = fit(model, judges, features, DeidSettings(**section.training()), scratch, sheets)
+    losses = fit(model, judges, features, section, scratch, sheets)
     summary = {
         "images": len(images),
         "steps": section.steps,

@@ -14,7 +14,6 @@ from mema.params import Params, load
 from mema.runtime import durable, entry, launch, shards
 from models.deid.encoders.diffusion_encoder import DiffusionOptions
 from models.deid.encoders.medical_encoder import MedicalEncoder, MedicalFaces, encoder_class
-from models.deid.encoders.vit_encoder import VitOptions
 from models.diffusion.generator import check_sha256, generator_folder
 from models.diffusion.lora import LoraSettings
 from models.images import decode
@@ -70,7 +69,7 @@ def options_of(kind: str, params: Params) -> Any:
         own = section.diffusion
         return DiffusionOptions(folder, LoraSettings(**values), timestep=own.timestep, prompt=own.prompt)
     if kind in ("vit", "vit_mae"):
-        return VitOptions(**section.vit.model_dump())
+        return section.vit
     return section.own
 
 

@@ -78,7 +78,7 @@ def run(faces: Path, lora: Path, metrics: Path, generator: Generator, section: T
 
     In a group all processes train, and one publishes.
     """
-    settings, together = LoraSettings(**section.model_dump()), group()
+    settings, together = section, group()
     together.share(settings.batch_size, f"{STAGE}.batch_size")  # an error before any work
     diseases = training_diseases(faces)
     folder = generator_folder(generator.path)

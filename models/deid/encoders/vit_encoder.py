@@ -3,9 +3,8 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,33 +17,13 @@ from transformers import ViTConfig, ViTForImageClassification, ViTMAEConfig, ViT
 from transformers.image_processing_base import ImageProcessingMixin
 
 from models.deid.encoders.medical_encoder import STRIDE, WEIGHTS, MedicalEncoder, MedicalFaces
+from models.deid.settings import VitOptions
 from models.diseases import DISEASES
 from models.training.augmentation import augment
 from models.training.checkpoint import RunningLosses, cosine_rate, load_checkpoint, save_checkpoint, step_generator
 from models.training.distributed import group
 
 Moments = tuple[list[float], list[float]]  # mean and deviation of RGB in [0, 1], as the network was pretrained
-
-
-@dataclass(frozen=True)
-class VitOptions:
-    """What is tuned and how; sizes count only where `pretrained` (a folder or a hub name) is empty."""
-
-    pretrained: str
-    patch_px: int
-    width: int
-    num_layers: int
-    num_heads: int
-    mlp_width: int
-    mask_ratio: float
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warmup_steps: int
-    precision: Literal["fp32", "bf16"]
-    checkpoint_every: int
-    seed: int
 
 
 class VitEncoder(MedicalEncoder):

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -109,7 +108,7 @@ def found_losses(judges: Judges, batch: Batch, images: torch.Tensor, settings: D
 
 def test_losses_of_an_image_that_did_not_change(judges: Judges, features: OriginalFeatures) -> None:
     batch = features.batch(torch.tensor([0, 3]), torch.device("cpu"))
-    found = found_losses(judges, batch, torch.cat([batch.x] * 3), replace(SETTINGS, phi_jitter=0.0))
+    found = found_losses(judges, batch, torch.cat([batch.x] * 3), SETTINGS.changed(phi_jitter=0.0))
     assert found["deid"] == pytest.approx(1, abs=1e-4)
     assert found["rev_id"] == pytest.approx(-1, abs=1e-4)
     assert found["wrong"] == pytest.approx(1, abs=1e-4)
@@ -119,7 +118,7 @@ def test_losses_of_an_image_that_did_not_change(judges: Judges, features: Origin
 
 
 def test_each_loss_looks_at_its_own_image(judges: Judges, features: OriginalFeatures) -> None:
-    settings = replace(SETTINGS, phi_jitter=0.0)
+    settings = SETTINGS.changed(phi_jitter=0.0)
     batch = features.batch(torch.tensor([0, 3]), torch.device("cpu"))
     same = found_losses(judges, batch, torch.cat([batch.x] * 3), settings)
     moved = {0: {"deid", "med"}, 1: {"rev_id", "rev"}, 2: {"wrong"}}
@@ -132,7 +131,7 @@ def test_each_loss_looks_at_its_own_image(judges: Judges, features: OriginalFeat
 
 def test_without_its_weight_l_med_costs_nothing(judges: Judges, features: OriginalFeatures) -> None:
     batch = features.batch(torch.tensor([0]), torch.device("cpu"))
-    found = found_losses(judges, batch, torch.cat([batch.x] * 3), replace(SETTINGS, lambda_med=0.0))
+    found = found_losses(judges, batch, torch.cat([batch.x] * 3), SETTINGS.changed(lambda_med=0.0))
     assert "med" not in found
 
 
@@ -153,7 +152,7 @@ def test_training_changes_the_ciphers_and_calls_the_reports(
 
 
 def test_the_rate_is_halved_where_the_settings_say() -> None:
-    settings = replace(SETTINGS, learning_rate=2e-4, halve_at=(150_000,))
+    settings = SETTINGS.changed(learning_rate=2e-4, halve_at=(150_000,))
     assert settings.rate(149_999) == 2e-4
     assert settings.rate(150_000) == 1e-4
 
@@ -170,7 +169,7 @@ def gradients(network: nn.Module) -> torch.Tensor:
 
 def test_shares_of_a_batch_add_up_to_the_gradients_of_the_whole(judges: Judges, features: OriginalFeatures) -> None:
     """Penalty and all; at a rate of nearly nothing, so that Adam does not blow rounding up in between."""
-    settings, found = replace(SETTINGS, batch_size=4, learning_rate=1e-12), []
+    settings, found = SETTINGS.changed(batch_size=4, learning_rate=1e-12), []
     chance = draw_chance(10, 4, 96, 512, settings.phi_jitter, torch.Generator().manual_seed(1))
     other = draw_chance(10, 4, 96, 512, settings.phi_jitter, torch.Generator().manual_seed(2))
     for drawn, cuts in ((chance, (0, 4)), (chance, (0, 1, 4)), (other, (0, 4))):
@@ -190,11 +189,11 @@ def test_shares_of_a_batch_add_up_to_the_gradients_of_the_whole(judges: Judges, 
 def test_parts_that_fit_the_memory_give_the_weights_of_the_whole_batch(
     judges: Judges, features: OriginalFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = replace(SETTINGS, batch_size=4)
+    settings = SETTINGS.changed(batch_size=4)
     whole, parts, other = (toy_model(ToyMedical.channels) for _ in range(3))
     before = weights(whole)
     train_deid(whole, judges, features, settings, checkpoint=tmp_path / "whole.pt")
-    train_deid(other, judges, features, replace(settings, seed=6), checkpoint=tmp_path / "other.pt")
+    train_deid(other, judges, features, settings.changed(seed=6), checkpoint=tmp_path / "other.pt")
     monkeypatch.setenv("MEMA_MICRO_BATCH", "3")
     train_deid(parts, judges, features, settings, checkpoint=tmp_path / "parts.pt")
     assert distance(parts, whole, before) < 0.005

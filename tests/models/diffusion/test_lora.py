@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +54,7 @@ def test_every_epoch_sees_every_photo_once():
 
 
 def test_steps_are_those_of_the_paper():
-    assert replace(SETTINGS, epochs=10, batch_size=32).num_steps(39_323) == 12_288
+    assert SETTINGS.changed(epochs=10, batch_size=32).num_steps(39_323) == 12_288
 
 
 def test_target_is_noise_or_velocity():
@@ -97,7 +96,7 @@ def test_training_learns_what_all_photos_share(unet: UNet2DConditionModel, tmp_p
     alike = LatentMoments(np.full((6, 6, 8, 8), 3, np.float16), np.full((6, 6, 8, 8), 0.1, np.float16), 0.7, 0.0)
     losses = []
     for rate in (1e-9, 5e-3):
-        settings = replace(SETTINGS, epochs=60, learning_rate=rate, ema_decay=0.0)
+        settings = SETTINGS.changed(epochs=60, learning_rate=rate, ema_decay=0.0)
         add_lora(unet, settings)
         path = tmp_path / f"{rate}.pt"
         losses.append(train_lora(unet, scheduler(), alike, CAPTIONS, TABLE, settings, checkpoint=path))
@@ -109,7 +108,7 @@ def test_training_learns_what_all_photos_share(unet: UNet2DConditionModel, tmp_p
 def test_a_killed_run_ends_with_the_same_bytes(
     saved_generator: SavedGenerator, unet: UNet2DConditionModel, tmp_path: Path, killed_at: int
 ):
-    settings = replace(SETTINGS, grid_every=1)
+    settings = SETTINGS.changed(grid_every=1)
     loss = train(unet, settings, tmp_path / "whole.pt")
     whole = lora_bytes(unet, tmp_path / "whole")
 
@@ -141,7 +140,7 @@ def test_rows_computed_one_at_a_time_keep_the_step(
 
 @pytest.mark.parametrize("targets", ["attention", "attention+convolutions"])
 def test_the_file_loads_in_diffusers_with_its_alpha(saved_generator: SavedGenerator, tmp_path: Path, targets: str):
-    settings = replace(SETTINGS, targets=targets, alpha=2.0)  # type: ignore[arg-type]
+    settings = SETTINGS.changed(targets=targets, alpha=2.0)  # type: ignore[arg-type]
     pipeline = StableDiffusionPipeline.from_pretrained(saved_generator.folder)
     train(pipeline.unet, settings, tmp_path / "c.pt")
     save_lora(pipeline.unet, tmp_path, settings)
@@ -155,7 +154,7 @@ def test_the_file_loads_in_diffusers_with_its_alpha(saved_generator: SavedGenera
 
 
 def test_bf16_trains_fp32_weights(unet: UNet2DConditionModel, tmp_path: Path):
-    train(unet, replace(SETTINGS, precision="bf16"), tmp_path / "c.pt")
+    train(unet, SETTINGS.changed(precision="bf16"), tmp_path / "c.pt")
     trained = [p for p in unet.parameters() if p.requires_grad]
     assert {p.dtype for p in trained} == {torch.float32}
     assert all(p.isfinite().all() for p in trained)
@@ -163,4 +162,4 @@ def test_bf16_trains_fp32_weights(unet: UNet2DConditionModel, tmp_path: Path):
 
 def test_settings_that_cannot_work_are_refused():
     with pytest.raises(ValueError, match=r"train_lora.precision: fp16 .* allowed: bf16, fp32"):
-        replace(SETTINGS, precision="fp16")
+        SETTINGS.changed(precision="fp16")

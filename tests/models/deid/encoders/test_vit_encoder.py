@@ -1,6 +1,5 @@
 """The transformers of Table 10: maps of the right shape, learnt from faces, resumable, loaded without a pipeline."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +46,7 @@ def test_tuning_leaves_a_folder_that_loads_to_the_same_map(kind, tmp_path):
 
 
 def test_a_supervised_network_learns_the_diseases(tmp_path):
-    options = replace(OPTIONS, epochs=20, learning_rate=5e-3)
+    options = OPTIONS.changed(epochs=20, learning_rate=5e-3)
     network, moments = build("vit", options, 48)
     train(network, faces(), moments, options, checkpoint=tmp_path / "c.pt")
     told = network(normalised(signal(), moments)).logits.argmax(1)
@@ -57,7 +56,7 @@ def test_a_supervised_network_learns_the_diseases(tmp_path):
 def test_a_masked_autoencoder_learns_the_pictures(tmp_path):
     losses = []
     for epochs in (1, 20):
-        options = replace(OPTIONS, epochs=epochs, learning_rate=5e-3)
+        options = OPTIONS.changed(epochs=epochs, learning_rate=5e-3)
         network, moments = build("vit_mae", options, 48)
         losses.append(train(network, faces(), moments, options, checkpoint=tmp_path / f"{epochs}.pt"))
     assert losses[1] < 0.8 * losses[0]
@@ -95,7 +94,7 @@ def test_the_map_of_a_masked_autoencoder_is_its_unhidden_tokens():
 
 
 def test_gradients_reach_the_images_alone_and_other_sizes_work(tmp_path):
-    encoder, _ = VitEncoder.fine_tune("vit", faces(), replace(OPTIONS, epochs=1), tmp_path)
+    encoder, _ = VitEncoder.fine_tune("vit", faces(), OPTIONS.changed(epochs=1), tmp_path)
     x = torch.nn.functional.interpolate(signal(2), size=80).requires_grad_()
     found = encoder(x)
     assert found.shape == (2, 32, 5, 5)
@@ -112,7 +111,7 @@ def test_a_pretrained_folder_is_taken_with_its_moments(tmp_path):
     network.save_pretrained(tmp_path / "pretrained")
     text = '{"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.3, 0.1]}'
     Path(tmp_path / "pretrained/preprocessor_config.json").write_text(text)
-    options = replace(OPTIONS, pretrained=str(tmp_path / "pretrained"), learning_rate=1e-12, epochs=1)
+    options = OPTIONS.changed(pretrained=str(tmp_path / "pretrained"), learning_rate=1e-12, epochs=1)
     encoder, _ = VitEncoder.fine_tune("vit", faces(), options, tmp_path / "scratch")
     encoder.save(tmp_path / "out")
     x = signal()
@@ -124,6 +123,6 @@ def test_a_pretrained_folder_is_taken_with_its_moments(tmp_path):
 
 def test_patches_that_do_not_fit_and_a_loss_that_is_no_number_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"vit\.patch_px: 10 does not divide images of 48 px"):
-        build("vit", replace(OPTIONS, patch_px=10), 48)
+        build("vit", OPTIONS.changed(patch_px=10), 48)
     with pytest.raises(ValueError, match=r"vit\.learning_rate: the loss is nan at 1e\+30; lower it"):
-        VitEncoder.fine_tune("vit", faces(), replace(OPTIONS, learning_rate=1e30), tmp_path)
+        VitEncoder.fine_tune("vit", faces(), OPTIONS.changed(learning_rate=1e30), tmp_path)
