@@ -63,7 +63,8 @@ class Workplace:
         rows = [{"image_id": name, "outline": False, "first_mask": None} for name in self.image_ids]
         subset = self.folder / "data/prelabel/subset.parquet"
         shards.write_table(subset, pa.Table.from_pylist(rows, schema=schemas.SUBSET))
-        real = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["annotations"]
+        graph = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+        real = graph["annotations"]
         stages = {name: {"cmd": f"echo {name} > {name}.txt", "outs": [f"{name}.txt"]} for name in TOYS}
         stages["annotations"] = {
             "cmd": real["cmd"].replace("${inputs.annotations}", "data/label_studio"),
@@ -72,6 +73,8 @@ class Workplace:
         }
         for name in ("assemble", "report_readers"):
             stages[name]["deps"] = ["data/annotations"]
+        for name, stage in stages.items():
+            stage["meta"] = graph[name]["meta"]
         (self.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
         self.run("dvc", "init", "--no-scm", "-q")
 
