@@ -15,6 +15,7 @@ from dvc.repo import Repo
 
 from mema.params import Params
 from mema.project import dvc, remotes
+from mema.runtime.entry import PACKAGES
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
@@ -79,7 +80,7 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout in an awkward folder, with this environment, and patients' photos in an awkward one."""
     folder = tmp_path / "Frau Müller's größtes Projekt"
     folder.mkdir()
-    for name in ("tasks", "models", "flows"):
+    for name in (*PACKAGES, "flows"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "dvc.yaml", "constraints.txt", ".dvcignore", ".gitignore", ".dvc/config"):
         (folder / name).parent.mkdir(exist_ok=True)

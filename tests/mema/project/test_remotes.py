@@ -363,7 +363,7 @@ def test_the_command_pushes_and_knows_no_run_cache(toy: Path) -> None:
     assert (toy / "data/r").read_text() == "r\n"
     run_dvc(toy, "remote", "remove", "--local", "restricted")
     failed = subprocess.run([*mema, "push"], cwd=toy, capture_output=True, text=True, check=False)
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert "'restricted': not set up" in failed.stderr
     assert "Traceback" not in failed.stderr
 
