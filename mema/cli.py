@@ -161,7 +161,7 @@ def report(browser: Annotated[bool, typer.Option("--open", help="Open it in a br
 @app.command()
 def why(file: Annotated[str, typer.Argument(help="Part of a photo's path; without it, all.")] = "") -> None:
     """Say why a photo was turned away, by an ingest or by `mema deid`: what was found, and what to do."""
-    with ending():
+    with ending(about_photos=True):
         from mema import params
         from mema.project import why as quarantine
 

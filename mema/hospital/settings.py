@@ -65,7 +65,9 @@ def load_settings(path: Path = Path("params.yaml")) -> Settings:
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        raise ValueError(f"{path}{line}: is no YAML; mend it, or write it again with `mema profile NAME`") from None
+        raise ValueError(
+            f"{path}{line}: is no YAML; mend it, or write it again with `mema profile NAME --force`"
+        ) from None
     except ValidationError as error:
         lines = [f"deid_files.{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()]
         raise ValueError(f"{path}: " + "; ".join(lines)) from None

@@ -29,7 +29,6 @@ def run(
     Raises TimeoutError when the command takes longer than `timeout_seconds`.
     """
     process = subprocess.Popen(
-        # -P: beside guard.py lies a select.py
         [sys.executable, "-P", guard.__file__, str(os.getpid()), *command],
         cwd=folder,
         env=environment(),

@@ -14,14 +14,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mema.project import headline, versions
 from mema.runtime import durable
 from models.diseases import DISEASE_NAMES
-from models.report.benchmark.measured import BLUR as BLURRED
-from models.report.benchmark.measured import OWN, by_method, recovered_rows
-from models.report.benchmark.verdict import CLOSE, MET, UNKNOWN, Line, closed_to_others, recovered, signs_kept
+from models.report.benchmark.measured import NOTHING_DONE, OWN, by_method, recovered_rows
+from models.report.benchmark.verdict import CLOSE, MET, UNKNOWN, Line, closed_to_others, recovered
 from models.report.dataset.verdict import ATTRIBUTES, released_verdict
 from models.report.words import percent, percent_interval
 
 PAGE = Path("data/index.html")
 YES, NO, OPEN = "yes", "no", "cannot tell"
+POINTS_LOST = 10  # of the originals' recall, that de-identification may cost
 SEEN = 0.5  # of a disease's images, that a judge must name for the disease to be seen
 METRICS = ("recheck_identity", "distribution", "legibility", "medical", "reversibility", "annotations")
 DATASET, READ, BENCHMARK = (
@@ -73,7 +73,7 @@ def answers(found: Mapping[str, Any]) -> Iterator[Answer]:
 def _released(recheck: Mapping[str, Any] | None) -> tuple[str, str]:
     if not recheck:
         return OPEN, "Not measured yet (recheck_identity)."
-    verdict = released_verdict(recheck, num_above=0)
+    verdict = released_verdict(recheck, num_above=0)  # select takes from what passed the screen alone
     n = next(iter(recheck["recognisers"].values()))["released"]["n"]
     recognised = verdict.headline.startswith("Patients are recognised")
     answer = NO if verdict.shown else YES if recognised else OPEN
@@ -116,10 +116,16 @@ def _diseases(legibility: Mapping[str, Any] | None) -> tuple[str, str]:
 
 
 def _signs(medical: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Compare with the originals, of which so many points may be lost: to beat a blur is to keep little."""
     rows = by_method(medical["rows"]) if medical else {}
-    own = rows.get(OWN, {}).get("all")
-    line = signs_kept(own, rows.get(BLURRED, {}).get("all"))
-    return _of_lines(line), f"{line.asked}: {line.measured}. n = {own['n'] if own else 0}."
+    own, original = (rows.get(name, {}).get("all") for name in (OWN, NOTHING_DONE))
+    if not own or not original or own["value"] is None or original["value"] is None:
+        return OPEN, "Not measured yet (evaluate_medical)."
+    allowed = original["value"] - POINTS_LOST / 100
+    low, high = own.get("ci95") or (None, None)
+    kept, gone = low is not None and low >= allowed, high is not None and high < allowed
+    said = f"a judge names {percent(own['value'])}, of the originals {percent(original['value'])}"
+    return (YES if kept else NO if gone else OPEN), f"Of the diseases {said}. n = {own['n']}."
 
 
 def _back(reversibility: Mapping[str, Any] | None) -> tuple[str, str]:

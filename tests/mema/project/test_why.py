@@ -12,6 +12,8 @@ from models.photos.rejection import Rejection
 from models.reasons import REASONS, read_out
 from tasks import schemas
 
+ROOT = Path(__file__).parents[3]
+
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -44,3 +46,9 @@ def test_a_reason_that_nobody_explained_cannot_be_given():
     with pytest.raises(AssertionError, match=r"of_mine: not in models/reasons\.py"):
         Rejection("of_mine")
     assert all(read_out(reason) for reason in REASONS)
+
+
+def test_each_reason_is_one_that_the_code_gives():
+    files = [file for folder in ("models", "mema", "tasks") for file in (ROOT / folder).rglob("*.py")]
+    code = "\n".join(file.read_text() for file in files if file.name != "reasons.py")
+    assert [reason for reason in REASONS if f'"{reason}"' not in code] == []
