@@ -19,17 +19,7 @@ COLUMNS, ROWS = 6, 3
 
 def synthesize(data: Path = Path("data")) -> Iterator[str]:
     """Yield the lines of what the flow synthesize made; what has not been made yet is left out."""
-    metrics = data / "metrics"
-    if leakage := headline.read(metrics / "leakage.json"):
-        yield "## Who is recognised (Table 1)"
-        yield from _table(
-            ("recogniser", *headline.ARMS, "paper, direct", "paper, injected"), headline.leakage_rows(leakage)
-        )
-    if distribution := headline.read(metrics / "distribution.json"):
-        yield "## Distance from the patients' statistics (Table 2)"
-        yield from _table(
-            ("attribute", "random", "guided", "paper, random", "paper, guided"), headline.distance_rows(distribution)
-        )
+    yield from _tables(data, "leakage", "distribution")
     if images := list(_synthetic(data / "selected", COLUMNS * ROWS)):
         yield "## Synthetic faces that passed the screen"
         yield f"![synthetic faces]({jpeg_uri(tile(np.stack(images), COLUMNS))})"
@@ -37,13 +27,17 @@ def synthesize(data: Path = Path("data")) -> Iterator[str]:
 
 def deidentify(data: Path = Path("data")) -> Iterator[str]:
     """Yield the lines of what the flow deidentify made."""
-    medical, identity = (headline.read(data / f"metrics/{name}.json") for name in ("medical", "identity"))
-    if medical and identity:
-        yield "## What each method keeps and hides (Tables 3 and 5)"
-        yield from _table(
-            ("method", "Med-Class", *(f"ID-Dis {name}" for name in headline.distance_columns(identity))),
-            headline.method_rows(medical, identity),
-        )
+    yield from _tables(data, "medical", "identity")
+
+
+def _tables(data: Path, *metrics: str) -> Iterator[str]:
+    """Yield the tables that these metrics give, as `mema table` prints them."""
+    found = {
+        name: headline.read(data / f"metrics/{name}.json") if name in metrics else None for name in headline.METRICS
+    }
+    for title, columns, rows in headline.tables(found):
+        yield f"## {title.replace(', profile {profile}', '')}"
+        yield from _table(columns, rows)
 
 
 def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

@@ -18,13 +18,13 @@ METRICS = Path(__file__).parents[3] / "data/metrics"
 def test_each_flow_shows_its_own_tables_and_no_others(tmp_path: Path) -> None:
     shutil.copytree(METRICS, tmp_path / "metrics")
     made, hidden = "\n".join(summary.synthesize(tmp_path)), "\n".join(summary.deidentify(tmp_path))
-    assert "(Table 1)" in made
-    assert "(Table 2)" in made
+    assert "## Table 1:" in made
+    assert "## Table 2:" in made
     assert "Tables 3" not in made
     assert "| average | " in made
-    assert "(Tables 3 and 5)" in hidden
+    assert "## Tables 3 and 5:" in hidden
     assert "| medsem | " in hidden
-    assert "(Table 1)" not in hidden
+    assert "## Table 1:" not in hidden
 
 
 def test_the_sheet_is_of_the_selected_images(tmp_path: Path) -> None:
